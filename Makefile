@@ -1,0 +1,102 @@
+# What a machine needs: Go, Node.js with npm, a C compiler (for the race detector), make and git. The rest is installed
+# by the targets that use it, inside this directory: see the section "Tools" below.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BUF := node_modules/.bin/buf
+REDOCLY := node_modules/.bin/redocly
+OPENAPI := gen/openapi/goodship.openapi.json
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# The commit that `make breaking` compares with.
+BASE ?= main
+
+.PHONY: help generate check-generated lint breaking openapi test race tools
+
+help: ## Show the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+## What is generated
+
+# The merge keeps info, servers and security of the first document, so that is the one made from the proto with the
+# openapiv3_document option; the others follow sorted, so that every run gives the same bytes.
+generate: node_modules/.package-lock.json third_party/.stamp ## Generate everything in gen/ from proto/.
+	$(BUF) generate
+	@option=$$(grep -rl --include='*.proto' '^option .*openapiv3_document' proto || true); \
+	if [ "$$(wc -w <<<"$$option")" -ne 1 ]; then \
+		echo "make generate: the option openapiv3_document must stand in exactly one proto, found in: $${option:-none}" >&2; exit 1; \
+	fi; \
+	first=$${option#proto/}; first=.openapi/$${first%.proto}.openapi.json; \
+	if [ ! -f "$$first" ]; then \
+		echo "make generate: the option openapiv3_document must stand in a proto with a service that has REST paths, not in $$option" >&2; exit 1; \
+	fi; \
+	rest=$$(find .openapi -name '*.openapi.json' ! -path "$$first" | LC_ALL=C sort); \
+	mkdir -p $(dir $(OPENAPI)); \
+	go tool openapiv3-merge "$$first" $$rest >.openapi/merged.json; \
+	mv .openapi/merged.json $(OPENAPI); \
+	echo "$(OPENAPI)"
+
+check-generated: generate ## Fail unless what is committed in gen/ is what proto/ generates.
+	@changed=$$(git status --porcelain -- gen); \
+	if [ -n "$$changed" ]; then \
+		printf '%s\n' "$$changed"; git --no-pager diff --stat -- gen; \
+		echo "make check-generated: gen/ is not what is committed: run 'make generate' and commit gen/ with proto/" >&2; exit 1; \
+	fi
+
+## What is checked
+
+lint: node_modules/.package-lock.json third_party/.stamp $(GOLANGCI_LINT) ## Check the style of protos and Go.
+	$(BUF) format --diff --exit-code proto
+	$(BUF) lint
+	go vet ./...
+	$(GOLANGCI_LINT) run
+
+# What BASE imports is written from its own protos: buf resolves imports inside the tree that it reads only.
+breaking: node_modules/.package-lock.json third_party/.stamp ## Fail if the API breaks that of the commit BASE (main).
+	@if ! git rev-parse --verify --quiet '$(BASE)^{commit}' >/dev/null; then \
+		echo "make breaking: there is no commit $(BASE), so nothing to compare with"; exit 0; \
+	elif ! git cat-file -e '$(BASE):proto' 2>/dev/null; then \
+		echo "make breaking: $(BASE) has no proto directory, so nothing to compare with"; exit 0; \
+	elif git diff --quiet '$(BASE)' -- proto; then \
+		echo "make breaking: the protos of $(BASE) are these, unchanged"; exit 0; \
+	fi; \
+	rm -rf .breaking; mkdir .breaking; \
+	git archive '$(BASE)' proto | tar -x -C .breaking; \
+	cp buf.yaml .breaking/; \
+	go run ./tools/protodeps -proto .breaking/proto -out .breaking/third_party/proto; \
+	$(BUF) build .breaking/proto -o .breaking/base.binpb; \
+	$(BUF) breaking proto --exclude-imports --against .breaking/base.binpb; \
+	rm -rf .breaking; \
+	echo "make breaking: nothing breaks the API of $(BASE)"
+
+openapi: node_modules/.package-lock.json ## Check that the OpenAPI document is valid.
+	REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(REDOCLY) lint $(OPENAPI)
+
+test: ## Run the tests.
+	go test ./...
+
+race: ## Run the tests under the race detector.
+	go test -race ./...
+
+## Tools
+
+tools: node_modules/.package-lock.json third_party/.stamp $(GOLANGCI_LINT) ## Install what the other targets use.
+
+# buf comes from npm and is no tool of go.mod, where it would bring 150 lines of go.sum and raise versions of ours.
+node_modules/.package-lock.json: package.json package-lock.json .npmrc
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# golangci-lint is no tool of go.mod: its authors advise against it, since it would raise versions of ours.
+$(GOLANGCI_LINT):
+	GOBIN='$(CURDIR)/.bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv .bin/golangci-lint $@
+
+# The protos of other projects that ours import.
+third_party/.stamp: go.mod go.sum $(wildcard tools/protodeps/*.go) $(shell find proto -name '*.proto' 2>/dev/null)
+	go run ./tools/protodeps
+	@touch $@
