@@ -1,0 +1,272 @@
+// Package store says where conversations are kept: a domain-level interface with one atomic unit of work inside one
+// workspace. Engines implement it (store/bolt, store/memory), and the suite in store/storetest holds them to it.
+//
+// # What an engine promises
+//
+//   - A unit that Update acknowledged is durable, and whole: never a message without its event, head, index, request id
+//     and feed entry, or the reverse. A unit that failed, panicked or was cancelled before it began left nothing.
+//   - Units of one workspace happen one after the other, and each reads what the ones before it wrote. Real-time order
+//     holds: a unit that begins after another was acknowledged comes after it.
+//   - A unit's clock strictly increases within its workspace and never goes back, across restarts too.
+//   - A request id has one effect, under any concurrency, retry and restart.
+//   - Indexes equal a full scan. Pages under concurrent writes show each untouched item exactly once.
+//   - Damage is an error (ErrDataLoss), never a crash and never wrong data.
+//
+// The stored form is the API's own messages and the small ones of goodship.store.v1; engines give out copies that the
+// caller may change. Objects of one workspace are never found from another: they are ErrNotFound, like missing ones.
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+)
+
+// Errors that engines return, wrapped with what they know. fn's own errors pass through Update as they are.
+var (
+	// ErrNotFound says that there is no such object in the workspace.
+	ErrNotFound = errors.New("store: not found")
+	// ErrRequestIDReused says that the request id was used with another body.
+	ErrRequestIDReused = errors.New("store: request id was used with another body")
+	// ErrExternalIDTaken says that another conversation has the external id.
+	ErrExternalIDTaken = errors.New("store: external id is taken")
+	// ErrUnavailable says that the unit did not happen, or that nobody can say: the request id tells. Try again.
+	ErrUnavailable = errors.New("store: unavailable")
+	// ErrFull says that there is no room to write. Reads go on, and writes are taken again when there is.
+	ErrFull = errors.New("store: no space left")
+	// ErrDataLoss says that a stored record is damaged.
+	ErrDataLoss = errors.New("store: damaged record")
+	// ErrPageToken says that a token was not sealed for this list by this store.
+	ErrPageToken = errors.New("store: page token does not fit")
+)
+
+// Store keeps workspaces' conversations. Safe for concurrent use.
+type Store interface {
+	Updater
+	ConversationReader
+	Lister
+	DirectoryReader
+	Keeper
+}
+
+// Updater is the one way to change anything.
+type Updater interface {
+	// Update runs fn and makes all that it did durable in one step, or nothing of it. fn may run more than once, must
+	// have no other effect, must not keep the Tx, and must not call the store. A request id that was seen before returns
+	// the first receipt without running fn, or ErrRequestIDReused if it came with another body. When fn returns an error
+	// or no receipt, nothing is remembered; with an error nothing is kept either.
+	//
+	// The workspace need not exist: the unit that puts its record makes it.
+	Update(ctx context.Context, workspace string, once Once, fn func(Tx) (*storev1.Receipt, error)) (Result, error)
+}
+
+// Once makes a unit safe to repeat. The zero value asks for nothing.
+type Once struct {
+	// RequestID is the caller's; empty if the unit is not to be remembered.
+	RequestID string
+	// Scope is whom and what the id belongs to: the acting principal and the method.
+	Scope string
+	// Conversation is the conversation that the request names, if it names one; it is part of the scope.
+	Conversation string
+	// Body is a hash of the request without its id.
+	Body [32]byte
+}
+
+// OnceRetention is how long a request id is remembered at least.
+const OnceRetention = 24 * time.Hour
+
+// Result is what Update did.
+type Result struct {
+	// Receipt is what fn returned, now or the first time; nil if fn returned none.
+	Receipt *storev1.Receipt
+	// Replayed says that fn did not run: the request id was seen before.
+	Replayed bool
+}
+
+// Tx is one unit of work inside one workspace. It locks what it reads, and reads what the unit itself wrote. It is valid
+// only inside the function that it was given to, on that goroutine.
+type Tx interface {
+	// Now returns the unit's time: the same for the whole unit, in UTC, in whole microseconds, after that of every
+	// earlier unit of the workspace.
+	Now() time.Time
+	ConversationTx
+	DirectoryTx
+}
+
+// ConversationTx is what a unit may do with conversations.
+type ConversationTx interface {
+	// Conversation returns a head, or ErrNotFound.
+	Conversation(id string) (*storev1.Head, error)
+	// OldestWaiting returns the id of the WAITING conversation without an owner that has the smallest line_time, by id
+	// where times are equal; empty if there is none.
+	OldestWaiting() (string, error)
+	// NewestUnresolved returns the id of a customer's newest conversation, by creation, that is not RESOLVED; empty if
+	// there is none.
+	NewestUnresolved(customerKey string) (string, error)
+	// Message, Note and Resolution return one by its number, or ErrNotFound.
+	Message(conversation string, number int32) (*goodshipv1.Message, error)
+	Note(conversation string, number int32) (*goodshipv1.Note, error)
+	Resolution(conversation string, number int32) (*goodshipv1.Resolution, error)
+	// ReadMark returns how far an agent (or, with an empty id, the customer) has read; zero if never.
+	ReadMark(conversation, agentID string) (*storev1.ReadMarkRecord, error)
+	// PutReadMark sets it.
+	PutReadMark(conversation string, mark *storev1.ReadMarkRecord) error
+	// Append adds to a conversation's log, or begins one. It returns ErrExternalIDTaken if a new conversation's external
+	// id is another's, and an error if the numbers do not follow those that are there.
+	Append(Change) error
+}
+
+// Change is what a unit did to one conversation.
+type Change struct {
+	// Head is the conversation after it.
+	Head *storev1.Head
+	// Record holds the events and what they added. Required.
+	Record *storev1.Record
+	// Messages, Notes are replaced as a whole: edited, redacted.
+	Messages []*goodshipv1.Message
+	Notes    []*goodshipv1.Note
+	// Resolutions are added or replaced.
+	Resolutions []*goodshipv1.Resolution
+}
+
+// DirectoryTx is what a unit may do with the workspace, its people and its keys.
+type DirectoryTx interface {
+	// Workspace returns the settings, or ErrNotFound.
+	Workspace() (*storev1.WorkspaceRecord, error)
+	PutWorkspace(*storev1.WorkspaceRecord) error
+	// Agent returns a person who helps, or ErrNotFound.
+	Agent(id string) (*storev1.AgentRecord, error)
+	PutAgent(*storev1.AgentRecord) error
+	// Customer returns a customer by the product's id, CustomerByKey by the internal key; or ErrNotFound.
+	Customer(id string) (*storev1.CustomerRecord, error)
+	CustomerByKey(key string) (*storev1.CustomerRecord, error)
+	PutCustomer(*storev1.CustomerRecord) error
+	// APIKey returns a key of the workspace by its id, or ErrNotFound.
+	APIKey(id string) (*storev1.ApiKeyRecord, error)
+	PutAPIKey(*storev1.ApiKeyRecord) error
+}
+
+// ConversationReader reads one conversation. Every method returns ErrNotFound for a conversation that the workspace does
+// not have.
+type ConversationReader interface {
+	Conversation(ctx context.Context, workspace, id string) (*storev1.Head, error)
+	// Messages, Notes and Resolutions return those with numbers from the range, in its order, as far as there are any.
+	Messages(ctx context.Context, workspace, conversation string, r Range) ([]*goodshipv1.Message, error)
+	Notes(ctx context.Context, workspace, conversation string, r Range) ([]*goodshipv1.Note, error)
+	Resolutions(ctx context.Context, workspace, conversation string, r Range) ([]*goodshipv1.Resolution, error)
+	// ReadMarks returns all marks, the customer's first, then by agent id.
+	ReadMarks(ctx context.Context, workspace, conversation string) ([]*storev1.ReadMarkRecord, error)
+	// Events returns at most limit events after a revision, in order.
+	Events(ctx context.Context, workspace, conversation string, after int32, limit int) ([]*goodshipv1.Event, error)
+}
+
+// Range is a run of numbers: at most Limit from From on, upwards, or downwards if Descending. Downwards from 0 means from
+// the newest.
+type Range struct {
+	From       int32
+	Limit      int
+	Descending bool
+}
+
+// Lister finds conversations.
+type Lister interface {
+	// List returns at most limit heads that the query holds for, after a position (nil: from the start), and the position
+	// to go on from, nil at the end. A page may be short or empty and still have a next one: an engine bounds how much it
+	// reads for one page.
+	List(ctx context.Context, workspace string, q Query, after *Position, limit int) ([]*storev1.Head, *Position, error)
+	// ByExternalID returns the conversation that has an external id, or ErrNotFound.
+	ByExternalID(ctx context.Context, workspace, externalID string) (*storev1.Head, error)
+	// Feed returns at most limit entries after a position, in commit order: what happened in a workspace. 0 is before all.
+	Feed(ctx context.Context, workspace string, after int64, limit int) ([]FeedEntry, error)
+	// NextDue returns at most limit conversations, over all workspaces, by due time.
+	NextDue(ctx context.Context, limit int) ([]Due, error)
+}
+
+// Order is the order of a list.
+type Order int
+
+// Orders of a list; ties go by id in the same direction.
+const (
+	// ByActivity is by activity_time, newest first.
+	ByActivity Order = iota
+	// ByLine is by line_time, oldest first; only conversations that are WAITING.
+	ByLine
+)
+
+// Query says which conversations to list; all that is set must hold.
+type Query struct {
+	Order       Order
+	State       goodshipv1.State
+	Outcome     goodshipv1.Outcome
+	OwnerID     string
+	Unowned     bool
+	HelperID    string
+	CustomerKey string
+	Label       string
+	// ActiveFrom is inclusive, ActiveBefore exclusive; zero for no bound.
+	ActiveFrom, ActiveBefore time.Time
+}
+
+// Position is where a page ended: the sort key of its last item.
+type Position struct {
+	Time time.Time
+	ID   string
+}
+
+// FeedEntry is what one unit did to one conversation.
+type FeedEntry struct {
+	// Position is dense within the workspace, from 1.
+	Position       int64
+	ConversationID string
+	// Events are those of the unit, in order.
+	Events []*goodshipv1.Event
+}
+
+// Due is a conversation to which time does something.
+type Due struct {
+	Workspace, ConversationID string
+	Time                      time.Time
+}
+
+// DirectoryReader reads workspaces, people and keys.
+type DirectoryReader interface {
+	// Workspaces returns all workspaces, by id.
+	Workspaces(ctx context.Context) ([]*storev1.WorkspaceRecord, error)
+	Workspace(ctx context.Context, workspace string) (*storev1.WorkspaceRecord, error)
+	Agent(ctx context.Context, workspace, id string) (*storev1.AgentRecord, error)
+	// Agents returns at most limit agents with an id after the given one, by id.
+	Agents(ctx context.Context, workspace, after string, limit int) ([]*storev1.AgentRecord, error)
+	Customer(ctx context.Context, workspace, id string) (*storev1.CustomerRecord, error)
+	CustomerByKey(ctx context.Context, workspace, key string) (*storev1.CustomerRecord, error)
+	// Customers returns at most limit customers with an id after the given one, by id.
+	Customers(ctx context.Context, workspace, after string, limit int) ([]*storev1.CustomerRecord, error)
+	// APIKeyByHash returns the key with the hash, in whatever workspace.
+	APIKeyByHash(ctx context.Context, hash []byte) (*storev1.ApiKeyRecord, error)
+	// APIKeys returns at most limit keys with an id before the given one (empty: from the newest), newest first.
+	APIKeys(ctx context.Context, workspace, before string, limit int) ([]*storev1.ApiKeyRecord, error)
+}
+
+// Keeper looks after the store as a whole.
+type Keeper interface {
+	// Ready returns nil while the store takes writes, or why it does not.
+	Ready() error
+	// Sealer seals page tokens and cursors under the store's key and epoch.
+	Sealer() *Sealer
+	// Backup writes a backup: each conversation and object as of one instant during the call.
+	Backup(ctx context.Context, w io.Writer) error
+	// Check compares what is stored with itself, by a full scan: checksums, numbers, indexes; deep, the folds too.
+	Check(ctx context.Context, deep bool) (Report, error)
+	// Close ends the store; units under way are finished first, later calls get ErrUnavailable.
+	Close() error
+}
+
+// Report is what Check found.
+type Report struct {
+	Workspaces, Conversations, Messages, Events int64
+	// Problems are sentences that name the record; empty if all is well.
+	Problems []string
+}
