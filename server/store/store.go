@@ -186,31 +186,6 @@ type Lister interface {
 	NextDue(ctx context.Context, limit int) ([]Due, error)
 }
 
-// Order is the order of a list.
-type Order int
-
-// Orders of a list; ties go by id in the same direction.
-const (
-	// ByActivity is by activity_time, newest first.
-	ByActivity Order = iota
-	// ByLine is by line_time, oldest first; only conversations that are WAITING.
-	ByLine
-)
-
-// Query says which conversations to list; all that is set must hold.
-type Query struct {
-	Order       Order
-	State       goodshipv1.State
-	Outcome     goodshipv1.Outcome
-	OwnerID     string
-	Unowned     bool
-	HelperID    string
-	CustomerKey string
-	Label       string
-	// ActiveFrom is inclusive, ActiveBefore exclusive; zero for no bound.
-	ActiveFrom, ActiveBefore time.Time
-}
-
 // Position is where a page ended: the sort key of its last item.
 type Position struct {
 	Time time.Time
@@ -244,6 +219,7 @@ type DirectoryReader interface {
 	CustomerByKey(ctx context.Context, workspace, key string) (*storev1.CustomerRecord, error)
 	// Customers returns at most limit customers with an id after the given one, by id.
 	Customers(ctx context.Context, workspace, after string, limit int) ([]*storev1.CustomerRecord, error)
+	APIKey(ctx context.Context, workspace, id string) (*storev1.ApiKeyRecord, error)
 	// APIKeyByHash returns the key with the hash, in whatever workspace.
 	APIKeyByHash(ctx context.Context, hash []byte) (*storev1.ApiKeyRecord, error)
 	// APIKeys returns at most limit keys with an id before the given one (empty: from the newest), newest first.

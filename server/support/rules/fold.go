@@ -4,10 +4,9 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // public reports whether customers see an event.
@@ -68,7 +67,7 @@ func fold(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Event) {
 	case *goodshipv1.Event_Unseen:
 		h.Unread = nil
 	default:
-		foldOwnership(c, e)
+		foldOwnership(h, c, e)
 	}
 }
 
@@ -146,15 +145,15 @@ func foldResolution(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.E
 	}
 }
 
-func foldOwnership(c *goodshipv1.Conversation, e *goodshipv1.Event) {
+func foldOwnership(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Event) {
 	switch k := e.Kind.(type) {
 	case *goodshipv1.Event_Claimed:
-		own(c, k.Claimed.AgentId)
+		own(h, c, k.Claimed.AgentId, e.Time)
 		if k.Claimed.OutOfTurn {
 			c.OutOfTurnCount++
 		}
 	case *goodshipv1.Event_Released:
-		c.OwnerId = ""
+		c.OwnerId, h.OwnTime = "", nil
 	case *goodshipv1.Event_HelperInvited:
 		c.HelperIds = append(c.HelperIds, k.HelperInvited.AgentId)
 	case *goodshipv1.Event_HelperRemoved:
@@ -166,7 +165,7 @@ func foldOwnership(c *goodshipv1.Conversation, e *goodshipv1.Event) {
 		}
 	case *goodshipv1.Event_HandOverAccepted:
 		c.HandOver = nil
-		own(c, k.HandOverAccepted.ToAgentId)
+		own(h, c, k.HandOverAccepted.ToAgentId, e.Time)
 		c.HandOverCount++
 	case *goodshipv1.Event_HandOverDeclined, *goodshipv1.Event_HandOverLapsed:
 		c.HandOver = nil
@@ -174,9 +173,9 @@ func foldOwnership(c *goodshipv1.Conversation, e *goodshipv1.Event) {
 }
 
 // own makes an agent the owner; who loses ownership becomes a helper.
-func own(c *goodshipv1.Conversation, agentID string) {
+func own(h *storev1.Head, c *goodshipv1.Conversation, agentID string, at *timestamppb.Timestamp) {
 	former := c.OwnerId
-	c.OwnerId = agentID
+	c.OwnerId, h.OwnTime = agentID, at
 	c.HelperIds = without(c.HelperIds, agentID)
 	if former != "" {
 		c.HelperIds = append(c.HelperIds, former)

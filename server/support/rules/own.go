@@ -3,10 +3,9 @@ package rules
 import (
 	"slices"
 
-	"google.golang.org/grpc/codes"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
+	"google.golang.org/grpc/codes"
 )
 
 // takesPart reports whether the actor may write, propose, withdraw, dismiss and invite: owner, helpers and leaders.

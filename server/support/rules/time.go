@@ -3,21 +3,33 @@ package rules
 import (
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Presence is whether an agent is there.
+// Presence is when an agent was there, as far as it is known. The zero value was never away.
 type Presence struct {
-	// AwaySince is when the agent went away, or was disabled; zero while present.
-	AwaySince time.Time
+	// Left is when the agent last went away, or was disabled; zero if never.
+	Left time.Time
+	// Back is when the agent came back from there; zero while away.
+	Back time.Time
 	// Disabled says that the agent cannot come back by calling.
 	Disabled bool
 }
 
 func (p Presence) away(at time.Time) bool {
-	return p.Disabled || !p.AwaySince.IsZero() && !p.AwaySince.After(at)
+	return p.Disabled || !p.Left.IsZero() && !p.Left.After(at) && p.Back.IsZero()
+}
+
+// absent returns when the agent first was away since an instant; zero if not.
+func (p Presence) absent(since time.Time) time.Time {
+	switch {
+	case p.Left.IsZero(), !p.Back.IsZero() && !p.Back.After(since):
+		return time.Time{}
+	case p.Left.Before(since):
+		return since
+	}
+	return p.Left
 }
 
 // due is something that time does at an instant.
@@ -141,8 +153,15 @@ func (c *Conversation) ownerGone() time.Time {
 	if owner == "" || c.resolved() {
 		return time.Time{}
 	}
-	if p := c.Presence(owner); p.Disabled || c.waiting() {
-		return p.AwaySince
+	since := stamp(c.Head.OwnTime)
+	if c.waiting() {
+		if start := stamp(c.Head.Conversation.Promise.StartTime); start.After(since) {
+			since = start
+		}
+		return c.Presence(owner).absent(since)
+	}
+	if p := c.Presence(owner); p.Disabled {
+		return p.absent(since)
 	}
 	return time.Time{}
 }
@@ -161,7 +180,7 @@ func (c *Conversation) loseOwner() {
 // helperDisabled returns when the first disabled helper was.
 func (c *Conversation) helperDisabled() time.Time {
 	if _, p := c.disabledHelper(); p.Disabled && !c.resolved() {
-		return p.AwaySince
+		return p.Left
 	}
 	return time.Time{}
 }
@@ -186,7 +205,7 @@ func (c *Conversation) receiverGone() time.Time {
 	if offer == nil {
 		return time.Time{}
 	}
-	return c.Presence(offer.ToAgentId).AwaySince
+	return c.Presence(offer.ToAgentId).absent(stamp(offer.OfferTime))
 }
 
 // lapseHandOver ends an offer that nobody answered, if there is one.

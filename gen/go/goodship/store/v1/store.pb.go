@@ -48,7 +48,9 @@ type Head struct {
 	// When time next does something to the conversation by itself; absent if never.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	// The personas that people chose here, by agent id; the customer's stands under the empty id.
-	Personas      map[string]*v1.Persona `protobuf:"bytes,10,rep,name=personas,proto3" json:"personas,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Personas map[string]*v1.Persona `protobuf:"bytes,10,rep,name=personas,proto3" json:"personas,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When the owner became one.
+	OwnTime       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=own_time,json=ownTime,proto3" json:"own_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -149,6 +151,13 @@ func (x *Head) GetDueTime() *timestamppb.Timestamp {
 func (x *Head) GetPersonas() map[string]*v1.Persona {
 	if x != nil {
 		return x.Personas
+	}
+	return nil
+}
+
+func (x *Head) GetOwnTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OwnTime
 	}
 	return nil
 }
@@ -769,7 +778,7 @@ var File_goodship_store_v1_store_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgoodship/store/v1/store.proto\x12\x11goodship.store.v1\x1a\x17goodship/v1/agent.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x1agoodship/v1/customer.proto\x1a\x17goodship/v1/event.proto\x1a\x19goodship/v1/message.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x05\n" +
+	"\x1dgoodship/store/v1/store.proto\x12\x11goodship.store.v1\x1a\x17goodship/v1/agent.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x1agoodship/v1/customer.proto\x1a\x17goodship/v1/event.proto\x1a\x19goodship/v1/message.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x05\n" +
 	"\x04Head\x12=\n" +
 	"\fconversation\x18\x01 \x01(\v2\x19.goodship.v1.ConversationR\fconversation\x12!\n" +
 	"\fcustomer_key\x18\x02 \x01(\tR\vcustomerKey\x126\n" +
@@ -784,7 +793,8 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"atRiskTime\x125\n" +
 	"\bdue_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12A\n" +
 	"\bpersonas\x18\n" +
-	" \x03(\v2%.goodship.store.v1.Head.PersonasEntryR\bpersonas\x1aQ\n" +
+	" \x03(\v2%.goodship.store.v1.Head.PersonasEntryR\bpersonas\x125\n" +
+	"\bown_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aownTime\x1aQ\n" +
 	"\rPersonasEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
 	"\x05value\x18\x02 \x01(\v2\x14.goodship.v1.PersonaR\x05value:\x028\x01\"x\n" +
@@ -879,23 +889,24 @@ var file_goodship_store_v1_store_proto_depIdxs = []int32{
 	12, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
 	12, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
 	10, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
-	12, // 8: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
-	12, // 9: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
-	12, // 10: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
-	13, // 11: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
-	14, // 12: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
-	15, // 13: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
-	16, // 14: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
-	17, // 15: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
-	18, // 16: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
-	19, // 17: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
-	12, // 18: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
-	20, // 19: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	12, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
+	12, // 9: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
+	12, // 10: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
+	12, // 11: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
+	13, // 12: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
+	14, // 13: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
+	15, // 14: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
+	16, // 15: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
+	17, // 16: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
+	18, // 17: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
+	19, // 18: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
+	12, // 19: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
+	20, // 20: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_store_proto_init() }

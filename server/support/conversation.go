@@ -1,0 +1,266 @@
+package support
+
+import (
+	"context"
+	"errors"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/support/rules"
+)
+
+// CreateConversation opens a conversation, or continues the customer's newest open one.
+func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.CreateConversationRequest) (*goodshipv1.Conversation, error) {
+	c := callerFrom(ctx)
+	if err := checkCreate(c, req); err != nil {
+		return nil, err
+	}
+	id := newID(conversationPrefix) // outside the unit, which may run twice
+	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+		customer, err := customerOf(tx, c, req.CustomerId)
+		if err != nil {
+			return nil, err
+		}
+		content := rules.Content{Text: req.Text, Attachments: req.Attachments}
+		if req.ContinueOpen {
+			if open, err := tx.NewestUnresolved(customer.Key); err != nil {
+				return nil, err
+			} else if open != "" {
+				return s.continueOpen(tx, c, open, content)
+			}
+		}
+		head := &storev1.Head{CustomerKey: customer.Key, Conversation: &goodshipv1.Conversation{
+			Id: id, Subject: req.Subject, Context: req.Context, Labels: req.Labels, ExternalId: req.ExternalId,
+		}}
+		return s.open(tx, c, customer, head, content, req.OutreachReason)
+	})
+	return s.changed(ctx, result.Receipt, err)
+}
+
+// checkCreate refuses what the proto cannot: fields that go with one kind of caller only.
+func checkCreate(c Caller, req *goodshipv1.CreateConversationRequest) error {
+	if req.Text == "" && len(req.Attachments) == 0 {
+		return fault.Field("text", "is required unless there are attachments")
+	}
+	if c.isCustomer() {
+		switch {
+		case req.CustomerId != "":
+			return fault.Field("customer_id", "must be absent when a customer calls: it is the caller")
+		case req.OutreachReason != 0:
+			return fault.Field("outreach_reason", "must be absent when a customer calls")
+		case len(req.Labels) > 0:
+			return fault.Field("labels", "must be absent when a customer calls")
+		}
+		return nil
+	}
+	switch {
+	case req.CustomerId == "":
+		return fault.Field("customer_id", "is required: name the customer to write to")
+	case req.OutreachReason == 0:
+		return fault.Field("outreach_reason", "is required: say why you write first")
+	case req.ContinueOpen:
+		return fault.Field("continue_open", "is for customers")
+	}
+	return nil
+}
+
+// customerOf returns the customer of a new conversation: the caller, or whom it names. A backend's naming makes one.
+func customerOf(tx store.Tx, c Caller, id string) (*storev1.CustomerRecord, error) {
+	switch {
+	case c.isCustomer():
+		return tx.CustomerByKey(c.CustomerKey)
+	case c.isAgent():
+		customer, err := tx.Customer(id)
+		return customer, orMissing(err, noCustomer(id))
+	}
+	return knownCustomer(tx, id)
+}
+
+// continueOpen adds a customer's message to an open conversation.
+func (s *Service) continueOpen(tx store.Tx, c Caller, id string, content rules.Content) (*storev1.Receipt, error) {
+	u, err := s.begin(tx, c, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := u.Send(content, 0); err != nil {
+		return nil, err
+	}
+	return u.finish()
+}
+
+// open begins a conversation.
+func (s *Service) open(tx store.Tx, c Caller, customer *storev1.CustomerRecord, head *storev1.Head, content rules.Content, reason goodshipv1.OutreachReason) (*storev1.Receipt, error) {
+	situation, people, err := s.situation(tx, c, head)
+	if err != nil {
+		return nil, err
+	}
+	if situation.Outreach, err = unansweredOutreach(tx, customer); err != nil {
+		return nil, err
+	}
+	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people}
+	if err := u.Open(content, reason); err != nil {
+		return nil, err
+	}
+	if !c.isCustomer() {
+		customer.OutreachConversationId = head.Conversation.Id
+		if err := tx.PutCustomer(customer); err != nil {
+			return nil, err
+		}
+	}
+	return u.finish()
+}
+
+// unansweredOutreach returns the conversation that we opened to a customer and that they have not answered, if any.
+func unansweredOutreach(tx store.Tx, customer *storev1.CustomerRecord) (string, error) {
+	id := customer.OutreachConversationId
+	if id == "" {
+		return "", nil
+	}
+	head, err := tx.Conversation(id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !head.OutreachUnanswered {
+		return "", nil
+	}
+	return id, err
+}
+
+// GetConversation returns a conversation with its read marks.
+func (s *Service) GetConversation(ctx context.Context, req *goodshipv1.GetConversationRequest) (*goodshipv1.Conversation, error) {
+	head, err := s.visible(ctx, req.ConversationId)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := s.readMarks(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	conv, err := s.seen(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	conv.ReadMarks = marks
+	return conv, nil
+}
+
+// ListConversations lists what the caller may see.
+func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListConversationsRequest) (*goodshipv1.ListConversationsResponse, error) {
+	c := callerFrom(ctx)
+	p, err := s.openPage(c, req)
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.query(ctx, c, req)
+	if err != nil {
+		return nil, err
+	}
+	var heads []*storev1.Head
+	var next *store.Position
+	if req.ExternalId != "" {
+		heads, err = s.byExternalID(ctx, c, req.ExternalId, q)
+	} else {
+		heads, next, err = s.store.List(ctx, c.Workspace, q, p.position(), p.size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reply := &goodshipv1.ListConversationsResponse{NextPageToken: p.nextPosition(next)}
+	for _, h := range heads {
+		conv, err := s.seen(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		reply.Conversations = append(reply.Conversations, conv)
+	}
+	return reply, nil
+}
+
+// query makes the store's query of a request's filters.
+func (s *Service) query(ctx context.Context, c Caller, req *goodshipv1.ListConversationsRequest) (store.Query, error) {
+	q := store.Query{State: req.State, Outcome: req.Outcome, OwnerID: req.OwnerId, Unowned: req.Unowned, Label: req.Label, CustomerKey: c.CustomerKey}
+	if req.ActiveAfter != nil {
+		q.ActiveFrom = req.ActiveAfter.AsTime()
+	}
+	if req.ActiveBefore != nil {
+		q.ActiveBefore = req.ActiveBefore.AsTime()
+	}
+	if req.Order == goodshipv1.ConversationOrder_CONVERSATION_ORDER_LINE {
+		q.Order = store.ByLine
+		if req.State != goodshipv1.State_STATE_WAITING {
+			return q, fault.Field("order", "LINE goes with the state WAITING only")
+		}
+	}
+	if c.isCustomer() {
+		return q, checkCustomerFilter(req)
+	}
+	if req.OwnerId != "" && req.Unowned {
+		return q, fault.Field("unowned", "cannot go with owner_id")
+	}
+	if req.CustomerId != "" {
+		customer, err := s.store.Customer(ctx, c.Workspace, req.CustomerId)
+		if err != nil {
+			return q, orMissing(err, noCustomer(req.CustomerId))
+		}
+		q.CustomerKey = customer.Key
+	}
+	return q, nil
+}
+
+// checkCustomerFilter refuses filters by what customers do not see.
+func checkCustomerFilter(req *goodshipv1.ListConversationsRequest) error {
+	switch {
+	case req.OwnerId != "":
+		return fault.Field("owner_id", "is not for customers")
+	case req.Unowned:
+		return fault.Field("unowned", "is not for customers")
+	case req.CustomerId != "":
+		return fault.Field("customer_id", "is not for customers, who see their own")
+	case req.Label != "":
+		return fault.Field("label", "is not for customers")
+	case req.Order == goodshipv1.ConversationOrder_CONVERSATION_ORDER_LINE:
+		return fault.Field("order", "LINE is not for customers")
+	}
+	return nil
+}
+
+// byExternalID returns the conversation with an external id, if the other filters hold for it too.
+func (s *Service) byExternalID(ctx context.Context, c Caller, externalID string, q store.Query) ([]*storev1.Head, error) {
+	head, err := s.store.ByExternalID(ctx, c.Workspace, externalID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !q.Holds(head) {
+		return nil, nil
+	}
+	return []*storev1.Head{head}, err
+}
+
+// UpdateConversation changes what people wrote about the matter.
+func (s *Service) UpdateConversation(ctx context.Context, req *goodshipv1.UpdateConversationRequest) (*goodshipv1.Conversation, error) {
+	if len(req.UpdateMask.GetPaths()) == 0 {
+		return nil, fault.Field("update_mask", "must name at least one field")
+	}
+	r, err := s.work(ctx, req, func(u *unit) error {
+		u.Describe(req.Conversation, req.UpdateMask.Paths)
+		return nil
+	})
+	return s.changed(ctx, r, err)
+}
+
+// DismissConversation resolves a conversation as spam or abuse.
+func (s *Service) DismissConversation(ctx context.Context, req *goodshipv1.DismissConversationRequest) (*goodshipv1.Conversation, error) {
+	r, err := s.work(ctx, req, func(u *unit) error {
+		if err := u.Dismiss(req.Reason, req.SeenRevision); err != nil || !req.BlockCustomer {
+			return err
+		}
+		customer, err := u.tx.CustomerByKey(u.Head.CustomerKey)
+		if err != nil {
+			return err
+		}
+		return block(u.tx, customer, "Dismissed: "+req.Reason.String()[len("DISMISS_REASON_"):], nil)
+	})
+	return s.changed(ctx, r, err)
+}
+
+// SetPersona sets how the caller appears.
+func (s *Service) SetPersona(ctx context.Context, req *goodshipv1.SetPersonaRequest) (*goodshipv1.Conversation, error) {
+	r, err := s.work(ctx, req, func(u *unit) error { return u.SetPersona(req.Persona) })
+	return s.changed(ctx, r, err)
+}

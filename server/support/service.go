@@ -1,0 +1,74 @@
+// Package support is what the server does: the services of goodship.v1, one file a concept, over a store and the pure
+// rules in support/rules.
+//
+// A method that changes a conversation is a unit of work (unit.go): it reads the conversation, lets the rules decide,
+// appends what they decided, and answers with the object as it reads afterwards, so that a replayed request gets what is
+// true now. A method that reads shows what the caller may see (view.go).
+package support
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/support/rules"
+)
+
+// Service implements every service of goodship.v1. It knows no transport: it takes the caller from the context and
+// expects requests that were validated against the proto. Its errors are faults, the store's, or the context's; Fault
+// makes faults of the store's.
+type Service struct {
+	goodshipv1.UnimplementedConversationServiceServer
+	goodshipv1.UnimplementedMessageServiceServer
+	goodshipv1.UnimplementedResolutionServiceServer
+	goodshipv1.UnimplementedDeskServiceServer
+	goodshipv1.UnimplementedDirectoryServiceServer
+	goodshipv1.UnimplementedAdminServiceServer
+
+	store    store.Store
+	now      func() time.Time
+	presence *presence
+	hours    sync.Map // by time zone and intervals, rules.Hours; loading a time zone reads files
+}
+
+// Options are what a Service needs beside its store.
+type Options struct {
+	// Now is the clock for presence and expiry: the store's, so that what both say can be compared.
+	Now func() time.Time
+}
+
+// New returns the services over a store. Every agent counts as present from now on until they are away.
+func New(s store.Store, o Options) *Service {
+	return &Service{store: s, now: o.Now, presence: newPresence(o.Now())}
+}
+
+// Ready returns nil while calls are served, or why not.
+func (s *Service) Ready() error { return s.store.Ready() }
+
+// openingHours returns a workspace's parsed opening hours. They were checked when they were set.
+func (s *Service) openingHours(w *goodshipv1.Workspace) rules.Hours {
+	if w.OpeningHours == nil {
+		return rules.Hours{}
+	}
+	key := w.OpeningHours.String()
+	if h, ok := s.hours.Load(key); ok {
+		return h.(rules.Hours)
+	}
+	h, err := rules.ParseHours(w.OpeningHours)
+	if err != nil {
+		return rules.Hours{} // a time zone that this machine no longer knows: rather a promise too early than none
+	}
+	s.hours.Store(key, h)
+	return h
+}
+
+// settings returns the settings of the caller's workspace.
+func (s *Service) settings(ctx context.Context, workspace string) (*goodshipv1.Workspace, error) {
+	w, err := s.store.Workspace(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	return w.Workspace, nil
+}

@@ -1,0 +1,226 @@
+package support
+
+import (
+	"context"
+	"crypto/sha256"
+	"strconv"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/support/rules"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// onceRequest is a request that is safe to repeat.
+type onceRequest interface {
+	proto.Message
+	GetRequestId() string
+}
+
+// conversationRequest is one that names a conversation.
+type conversationRequest interface {
+	onceRequest
+	GetConversationId() string
+}
+
+// once returns what makes a request safe to repeat. The name of its message stands for the method.
+func once(c Caller, req onceRequest) store.Once {
+	if req.GetRequestId() == "" {
+		return store.Once{}
+	}
+	o := store.Once{RequestID: req.GetRequestId(), Scope: c.principal() + " " + string(req.ProtoReflect().Descriptor().FullName()), Body: hashWithout(req, "request_id")}
+	if named, ok := req.(conversationRequest); ok {
+		o.Conversation = named.GetConversationId()
+	}
+	return o
+}
+
+// hashWithout returns a hash of a request without some of its fields.
+func hashWithout(req proto.Message, fields ...protoreflect.Name) [32]byte {
+	bare := proto.Clone(req)
+	for _, name := range fields {
+		m := bare.ProtoReflect()
+		m.Clear(m.Descriptor().Fields().ByName(name))
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(bare)
+	if err != nil {
+		panic(err) // a request that came over the wire
+	}
+	return sha256.Sum256(body)
+}
+
+// unit is one unit of work on one conversation: the rules' view of it, and what it changes beside.
+type unit struct {
+	*rules.Conversation
+	tx     store.Tx
+	people *people
+	change store.Change
+	// receipt is what the request id remembers; the conversation's id is filled in.
+	receipt storev1.Receipt
+	// etag is the conversation's as its caller may have read it.
+	etag string
+}
+
+// work runs a command on the conversation that a request names, as one unit, and returns its receipt, or the first one's
+// when the request is a repeated one.
+func (s *Service) work(ctx context.Context, req conversationRequest, command func(*unit) error) (*storev1.Receipt, error) {
+	c := callerFrom(ctx)
+	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+		u, err := s.begin(tx, c, req.GetConversationId())
+		if err != nil {
+			return nil, err
+		}
+		if conditional, ok := req.(interface{ GetEtag() string }); ok {
+			if etag := conditional.GetEtag(); etag != "" && etag != u.etag {
+				return nil, etagMismatch()
+			}
+		}
+		if err := command(u); err != nil {
+			return nil, err
+		}
+		return u.finish()
+	})
+	return result.Receipt, err
+}
+
+// begin reads a conversation for a command by a caller, with all that the rules want to know; what time has done is applied.
+// A conversation that the caller may not see is not found. The zero caller stands for time.
+func (s *Service) begin(tx store.Tx, c Caller, id string) (*unit, error) {
+	head, err := tx.Conversation(id)
+	if err != nil {
+		return nil, orMissing(err, noConversation())
+	}
+	if c.isCustomer() && head.CustomerKey != c.CustomerKey {
+		return nil, noConversation()
+	}
+	etag := headEtag(c, head)
+	situation, people, err := s.situation(tx, c, head)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people, etag: etag}
+	if c.isAgent() && head.Conversation.OwnerId == "" {
+		if u.Oldest, err = oldest(tx); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// situation gathers what the rules want to know beside the head.
+func (s *Service) situation(tx store.Tx, c Caller, head *storev1.Head) (rules.Situation, *people, error) {
+	workspace, err := tx.Workspace()
+	if err != nil {
+		return rules.Situation{}, nil, err
+	}
+	people := &people{service: s, tx: tx, workspace: workspace.Workspace, known: map[string]rules.Presence{}}
+	situation := rules.Situation{
+		Now: tx.Now(), Actor: c.actor(), Settings: workspace.Workspace, Hours: s.openingHours(workspace.Workspace),
+		Presence: people.presence,
+	}
+	if err := introduce(tx, c, &situation); err != nil {
+		return rules.Situation{}, nil, err
+	}
+	id := head.Conversation.Id
+	if n := head.Conversation.ResolutionNumber; n != 0 {
+		if situation.Resolution, err = tx.Resolution(id, n); err != nil {
+			return rules.Situation{}, nil, err
+		}
+	}
+	if head.Unread != nil {
+		mark, err := tx.ReadMark(id, "")
+		if err != nil {
+			return rules.Situation{}, nil, err
+		}
+		situation.CustomerRead = mark.GetMessageNumber()
+	}
+	return situation, people, nil
+}
+
+// introduce adds who the actor is: the name and picture they go by, and whether they may write.
+func introduce(tx store.Tx, c Caller, s *rules.Situation) error {
+	switch {
+	case c.isAgent():
+		agent, err := tx.Agent(c.ID)
+		if err != nil {
+			return orMissing(err, noAgent(c.ID))
+		}
+		if agent.Agent.DisableTime != nil {
+			return agentDisabled(c.ID)
+		}
+		s.Actor.Persona = &goodshipv1.Persona{DisplayName: agent.Agent.DisplayName, AvatarUri: agent.Agent.AvatarUri}
+	case c.isCustomer():
+		customer, err := tx.CustomerByKey(c.CustomerKey)
+		if err != nil {
+			return err
+		}
+		s.Block = customer.Customer.Block
+		if name := customer.Customer.DisplayName; name != "" {
+			s.Actor.Persona = &goodshipv1.Persona{DisplayName: name}
+		}
+	}
+	return nil
+}
+
+// oldest returns the head of the line's unowned conversations.
+func oldest(tx store.Tx) (rules.LinePlace, error) {
+	id, err := tx.OldestWaiting()
+	if err != nil || id == "" {
+		return rules.LinePlace{}, err
+	}
+	head, err := tx.Conversation(id)
+	if err != nil {
+		return rules.LinePlace{}, err
+	}
+	return rules.LinePlace{ID: id, Time: head.Conversation.LineTime.AsTime()}, nil
+}
+
+// finish appends what the unit did and returns its receipt.
+func (u *unit) finish() (*storev1.Receipt, error) {
+	u.receipt.ConversationId = u.Head.Conversation.Id
+	if n := u.Message.GetNumber(); n != 0 {
+		u.receipt.MessageNumber = n
+	}
+	if n := u.Note.GetNumber(); n != 0 {
+		u.receipt.NoteNumber = n
+	}
+	if n := u.Resolution.GetNumber(); n != 0 {
+		u.receipt.ResolutionNumber = n
+	}
+	return &u.receipt, u.append()
+}
+
+// append adds what the unit did to the conversation's log; nothing if nothing happened.
+func (u *unit) append() error {
+	if u.people.err != nil {
+		return u.people.err
+	}
+	if len(u.Events) == 0 {
+		return nil
+	}
+	u.change.Head = u.Head
+	u.change.Record = &storev1.Record{
+		Events: u.Events, Message: u.Message, Note: u.Note,
+		MessageCount: u.Head.Conversation.MessageCount, NoteCount: u.Head.Conversation.NoteCount,
+	}
+	if u.Resolution != nil {
+		u.change.Resolutions = append(u.change.Resolutions, u.Resolution)
+	}
+	return u.tx.Append(u.change)
+}
+
+// headEtag returns a conversation's etag in a caller's view: it tells a customer of nothing that is not public.
+func headEtag(c Caller, h *storev1.Head) string {
+	if c.isCustomer() {
+		return "p" + strconv.Itoa(int(h.Conversation.PublicRevision))
+	}
+	return strconv.Itoa(int(h.Conversation.Revision))
+}
+
+// versionEtag returns the etag of an object that counts its changes.
+func versionEtag(version int32) string { return strconv.Itoa(int(version)) }
+
+// takes reports whether an etag, if any was given, is that of a version.
+func takes(etag string, version int32) bool { return etag == "" || etag == versionEtag(version) }
