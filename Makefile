@@ -15,7 +15,7 @@ GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 # The commit that `make breaking` compares with.
 BASE ?= main
 
-.PHONY: help generate check-generated lint breaking openapi test race tools
+.PHONY: help generate check-generated lint breaking openapi test tools
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -76,10 +76,7 @@ breaking: node_modules/.package-lock.json third_party/.stamp ## Fail if the API 
 openapi: node_modules/.package-lock.json ## Check that the OpenAPI document is valid.
 	REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(REDOCLY) lint $(OPENAPI)
 
-test: ## Run the tests.
-	go test ./...
-
-race: ## Run the tests under the race detector.
+test: ## Run all tests, under the race detector.
 	go test -race ./...
 
 ## Tools
