@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -38,16 +39,16 @@ func New(code codes.Code, reason goodshipv1.ErrorReason, format string, args ...
 	return &Fault{code: code, reason: reason, message: fmt.Sprintf(format, args...)}
 }
 
-// With returns the fault with an entry more in the metadata of its ErrorInfo. An empty value adds nothing.
+// With returns the fault with an entry more in the metadata of its ErrorInfo; the last value of a key counts. An empty
+// value adds nothing.
 func (f *Fault) With(key, value string) *Fault {
 	if value == "" {
 		return f
 	}
 	c := *f
-	c.metadata = map[string]string{key: value}
-	for k, v := range f.metadata {
-		c.metadata[k] = v
-	}
+	c.metadata = make(map[string]string, len(f.metadata)+1)
+	maps.Copy(c.metadata, f.metadata)
+	c.metadata[key] = value
 	return &c
 }
 
