@@ -21,6 +21,9 @@ type Sealer struct {
 
 // NewSealer returns a sealer with a key of KeySize random bytes.
 func NewSealer(key []byte, epoch string) (*Sealer, error) {
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("store: sealing key has %d bytes, want %d", len(key), KeySize)
+	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("store: sealing key: %w", err)
@@ -48,7 +51,8 @@ func (s *Sealer) Seal(purpose string, position []byte) string {
 // epoch, or not at all.
 func (s *Sealer) Open(purpose, token string) ([]byte, error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
+	// Other spellings decode to the same bytes, such as one with a line break in it. Nobody was given those.
+	if err != nil || base64.RawURLEncoding.EncodeToString(sealed) != token {
 		return nil, ErrPageToken
 	}
 	position, err := s.aead.Open(nil, nil, sealed, s.bind(purpose))

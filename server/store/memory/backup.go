@@ -1,0 +1,132 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+// Backup implements store.Keeper: all as of one instant.
+func (s *Store) Backup(ctx context.Context, w io.Writer) error {
+	all, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := store.NewBackupWriter(w, s.sealer.Epoch())
+	if err != nil {
+		return err
+	}
+	var clock time.Time
+	for _, id := range sortedKeys(all) {
+		entries, err := all[id].backup(id)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := out.Write(e); err != nil {
+				return err
+			}
+		}
+		if all[id].last.After(clock) {
+			clock = all[id].last
+		}
+	}
+	return out.Close(clock)
+}
+
+// entries is what a backup holds of one workspace.
+type entries struct {
+	workspace string
+	all       []*storev1.BackupEntry
+	err       error
+}
+
+// backup returns what a backup holds of a workspace.
+func (w *workspace) backup(id string) ([]*storev1.BackupEntry, error) {
+	e := &entries{workspace: id}
+	if w.record != nil {
+		addTo(e, "", [][]byte{w.record}, func(m *storev1.WorkspaceRecord, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Workspace{Workspace: m}
+		})
+	}
+	addTo(e, "", sortedValues(w.agents), func(m *storev1.AgentRecord, b *storev1.BackupEntry) { b.Object = &storev1.BackupEntry_Agent{Agent: m} })
+	addTo(e, "", sortedValues(w.customers), func(m *storev1.CustomerRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_Customer{Customer: m}
+	})
+	addTo(e, "", sortedValues(w.apiKeys), func(m *storev1.ApiKeyRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_ApiKey{ApiKey: m}
+	})
+	for _, id := range sortedKeys(w.conversations) {
+		c := w.conversations[id]
+		addTo(e, id, [][]byte{c.head}, func(m *storev1.Head, b *storev1.BackupEntry) { b.Object = &storev1.BackupEntry_Head{Head: m} })
+		addTo(e, id, c.resolutions, func(m *goodshipv1.Resolution, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Resolution{Resolution: m}
+		})
+		addTo(e, id, sortedValues(c.marks), func(m *storev1.ReadMarkRecord, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_ReadMark{ReadMark: m}
+		})
+	}
+	e.addFeed(w)
+	e.addOnce(w)
+	return e.all, e.err
+}
+
+// addTo decodes what is stored and adds an entry for each.
+func addTo[T any, M message[T]](e *entries, conversation string, stored [][]byte, set func(M, *storev1.BackupEntry)) {
+	ms, err := decodeAll[T, M](stored)
+	e.err = errors.Join(e.err, err)
+	for _, m := range ms {
+		entry := &storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: conversation}
+		set(m, entry)
+		e.all = append(e.all, entry)
+	}
+}
+
+// addFeed adds the feed, and the logs by the way.
+func (e *entries) addFeed(w *workspace) {
+	counts := make(map[string]*storev1.Record) // of each conversation so far
+	for i, f := range w.feed {
+		c := w.conversations[f.conversation]
+		record := &storev1.Record{MessageCount: counts[f.conversation].GetMessageCount(), NoteCount: counts[f.conversation].GetNoteCount()}
+		var err1, err2, err3 error
+		record.Events, err1 = decodeAll[goodshipv1.Event](c.events[f.first-1 : f.last])
+		if f.message != 0 {
+			record.Message, err2 = numbered[goodshipv1.Message](c.messages, f.message)
+			record.MessageCount = f.message
+		}
+		if f.note != 0 {
+			record.Note, err3 = numbered[goodshipv1.Note](c.notes, f.note)
+			record.NoteCount = f.note
+		}
+		e.err = errors.Join(e.err, err1, err2, err3)
+		counts[f.conversation] = record
+		position := int64(i + 1)
+		e.all = append(e.all,
+			&storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: f.conversation, Object: &storev1.BackupEntry_LogRecord{
+				LogRecord: &storev1.LogRecord{Record: record, FeedPosition: position},
+			}},
+			&storev1.BackupEntry{WorkspaceId: e.workspace, Object: &storev1.BackupEntry_Feed{
+				Feed: &storev1.FeedRecord{Position: position, ConversationId: f.conversation, Revision: f.last},
+			}})
+	}
+}
+
+func (e *entries) addOnce(w *workspace) {
+	for _, key := range slices.SortedFunc(maps.Keys(w.once), func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }) {
+		r := w.once[key]
+		receipt, err := decode[storev1.Receipt](r.receipt)
+		e.err = errors.Join(e.err, err)
+		e.all = append(e.all, &storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: r.conversation, Object: &storev1.BackupEntry_Once{
+			Once: &storev1.OnceRecord{Key: key[:], Body: r.body[:], Receipt: receipt, Time: timestamppb.New(r.time)},
+		}})
+	}
+}

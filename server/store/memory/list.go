@@ -1,0 +1,119 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+// List implements store.Lister. Pages are full, and the last one says that it is the last.
+func (s *Store) List(ctx context.Context, workspace string, q store.Query, after *store.Position, limit int) ([]*storev1.Head, *store.Position, error) {
+	w, err := s.workspace(ctx, workspace)
+	if err != nil {
+		return nil, nil, err
+	}
+	heads, err := w.heads(func(h *storev1.Head) bool {
+		return q.Holds(h) && (after == nil || compare(q.Order, position(q.Order, h), *after) > 0)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortFunc(heads, by(q.Order))
+	page := atMost(heads, limit)
+	switch {
+	case len(page) == len(heads):
+		return page, nil, nil
+	case len(page) == 0:
+		return nil, after, nil
+	}
+	next := position(q.Order, page[len(page)-1])
+	return page, &next, nil
+}
+
+// position is where a conversation stands in an order.
+func position(o store.Order, h *storev1.Head) store.Position {
+	at := h.GetConversation().GetActivityTime()
+	if o == store.ByLine {
+		at = h.GetConversation().GetLineTime()
+	}
+	return store.Position{Time: at.AsTime(), ID: h.GetConversation().GetId()}
+}
+
+// compare is negative if a comes before b in an order.
+func compare(o store.Order, a, b store.Position) int {
+	if o == store.ByActivity {
+		a, b = b, a
+	}
+	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID))
+}
+
+// by compares conversations in an order.
+func by(o store.Order) func(a, b *storev1.Head) int {
+	return func(a, b *storev1.Head) int { return compare(o, position(o, a), position(o, b)) }
+}
+
+// ByExternalID implements store.Lister.
+func (s *Store) ByExternalID(ctx context.Context, workspace, externalID string) (*storev1.Head, error) {
+	w, err := s.workspace(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	heads, err := w.heads(func(h *storev1.Head) bool {
+		return externalID != "" && h.GetConversation().GetExternalId() == externalID
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(heads) == 0 {
+		return nil, fmt.Errorf("%w: external id %q", store.ErrNotFound, externalID)
+	}
+	return heads[0], nil
+}
+
+// Feed implements store.Lister.
+func (s *Store) Feed(ctx context.Context, workspace string, after int64, limit int) ([]store.FeedEntry, error) {
+	w, err := s.workspace(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	var entries []store.FeedEntry
+	for i, e := range w.feed {
+		at := int64(i + 1)
+		if at <= after || len(entries) >= limit {
+			continue
+		}
+		events, err := decodeAll[goodshipv1.Event](w.conversations[e.conversation].events[e.first-1 : e.last])
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, store.FeedEntry{Position: at, ConversationID: e.conversation, Events: events})
+	}
+	return entries, nil
+}
+
+// NextDue implements store.Lister. Equal times go by workspace and id.
+func (s *Store) NextDue(ctx context.Context, limit int) ([]store.Due, error) {
+	all, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var due []store.Due
+	for id, w := range all {
+		heads, err := w.heads(func(h *storev1.Head) bool { return h.GetDueTime() != nil })
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range heads {
+			due = append(due, store.Due{Workspace: id, ConversationID: h.GetConversation().GetId(), Time: h.GetDueTime().AsTime()})
+		}
+	}
+	slices.SortFunc(due, func(a, b store.Due) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.ConversationID, b.ConversationID))
+	})
+	return atMost(due, limit), nil
+}

@@ -1,0 +1,169 @@
+package memory
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+// workspace is all that is kept of one workspace at one moment.
+type workspace struct {
+	// last is the time of the newest unit.
+	last          time.Time
+	record        []byte
+	conversations map[string]*conversation
+	feed          []feedEntry
+	agents        map[string][]byte       // by id
+	customers     map[string][]byte       // by key
+	apiKeys       map[string][]byte       // by id
+	once          map[[16]byte]remembered // by Once.Key
+}
+
+// conversation is all that is kept of one conversation at one moment. It never changes once it is in a workspace.
+type conversation struct {
+	head []byte
+	// events holds revision n at n-1; messages, notes and resolutions are numbered the same way.
+	events, messages, notes, resolutions [][]byte
+	// marks are by agent id.
+	marks map[string][]byte
+}
+
+// feedEntry is what one Append added: a run of the log, and the numbers of a message and a note; 0 if none. The feed
+// refers to a conversation and does not copy it.
+type feedEntry struct {
+	conversation  string
+	first, last   int32
+	message, note int32
+}
+
+// remembered is what a request id did. conversation is the one that the request named, if it named one.
+type remembered struct {
+	conversation string
+	body         [32]byte
+	receipt      []byte
+	time         time.Time
+}
+
+// copy returns a workspace whose maps and slices can be changed while this one stays what it is.
+func (w *workspace) copy() *workspace {
+	return &workspace{
+		last:          w.last,
+		record:        w.record,
+		conversations: copyMap(w.conversations),
+		feed:          slices.Clone(w.feed),
+		agents:        copyMap(w.agents),
+		customers:     copyMap(w.customers),
+		apiKeys:       copyMap(w.apiKeys),
+		once:          copyMap(w.once),
+	}
+}
+
+// copy returns a conversation whose maps and slices can be changed while this one stays what it is.
+func (c *conversation) copy() *conversation {
+	return &conversation{
+		head:        c.head,
+		events:      slices.Clone(c.events),
+		messages:    slices.Clone(c.messages),
+		notes:       slices.Clone(c.notes),
+		resolutions: slices.Clone(c.resolutions),
+		marks:       copyMap(c.marks),
+	}
+}
+
+// copyMap is maps.Clone, but of nothing it makes a map that can be written to.
+func copyMap[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return make(map[K]V)
+	}
+	return maps.Clone(m)
+}
+
+// conversation returns one, or ErrNotFound.
+func (w *workspace) conversation(id string) (*conversation, error) {
+	c := w.conversations[id]
+	if c == nil {
+		return nil, fmt.Errorf("%w: conversation %q", store.ErrNotFound, id)
+	}
+	return c, nil
+}
+
+// heads returns all heads that keep holds for, in no order.
+func (w *workspace) heads(keep func(*storev1.Head) bool) ([]*storev1.Head, error) {
+	var heads []*storev1.Head
+	for _, c := range w.conversations {
+		head, err := decode[storev1.Head](c.head)
+		if err != nil {
+			return nil, err
+		}
+		if keep(head) {
+			heads = append(heads, head)
+		}
+	}
+	return heads, nil
+}
+
+// resolved says whether a conversation is closed.
+func resolved(h *storev1.Head) bool {
+	return h.GetConversation().GetState() == goodshipv1.State_STATE_RESOLVED
+}
+
+// encode returns the stored form of a message. It fails where a text is not UTF-8.
+func encode(m proto.Message) ([]byte, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("store/memory: encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return b, nil
+}
+
+// message is a pointer to a T that is a protobuf message.
+type message[T any] interface {
+	*T
+	proto.Message
+}
+
+// decode returns a new message with a stored form.
+func decode[T any, M message[T]](b []byte) (M, error) {
+	m := M(new(T))
+	if err := proto.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", store.ErrDataLoss, m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return m, nil
+}
+
+// decodeAll decodes each.
+func decodeAll[T any, M message[T]](all [][]byte) ([]M, error) {
+	var ms []M
+	for _, b := range all {
+		m, err := decode[T, M](b)
+		if err != nil {
+			return nil, err
+		}
+		ms = append(ms, m)
+	}
+	return ms, nil
+}
+
+// find decodes the value of a key, or returns ErrNotFound.
+func find[T any, M message[T]](in map[string][]byte, key string) (M, error) {
+	b, ok := in[key]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", store.ErrNotFound, key)
+	}
+	return decode[T, M](b)
+}
+
+// numbered decodes the one with a number from 1, or returns ErrNotFound.
+func numbered[T any, M message[T]](all [][]byte, number int32) (M, error) {
+	if number < 1 || int(number) > len(all) {
+		return nil, fmt.Errorf("%w: number %d of %d", store.ErrNotFound, number, len(all))
+	}
+	return decode[T, M](all[number-1])
+}
