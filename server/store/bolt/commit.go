@@ -1,0 +1,512 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+const (
+	queueSize = 4096
+	// batchUnits and batchBytes bound a batch, so that its commit takes no longer than a reader may wait.
+	batchUnits = 1024
+	batchBytes = 16 << 20
+	// linger is how long a batch waits for units at most, and only if the one before had more: callers that were answered
+	// together come back together, a little apart. Without it they split into two groups that take turns.
+	linger = 50 * time.Microsecond
+	// adviseEvery is after how many commits it is looked whether the file should be compacted.
+	adviseEvery = 10_000
+)
+
+// unit is a call of Update on its way through the writer.
+type unit struct {
+	ctx       context.Context
+	workspace string
+	once      store.Once
+	fn        func(store.Tx) (*storev1.Receipt, error)
+	// between runs between two batches, instead of fn.
+	between func(*writer)
+
+	// taken is set by the writer, or by a caller who gives up before it.
+	taken atomic.Bool
+	// done is closed when what follows is final.
+	done     chan struct{}
+	result   store.Result
+	err      error
+	panicked *panicked
+}
+
+// panicked is a panic of a unit's fn on its way to the caller's goroutine.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+// Error returns what fn panicked with, and where.
+func (p *panicked) Error() string { return fmt.Sprintf("%v\n\nfn's stack:\n%s", p.value, p.stack) }
+
+// Unwrap returns what fn panicked with, if that is an error.
+func (p *panicked) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}
+
+// Update implements store.Updater. fn runs once, on the writer's goroutine; if it panics, Update does, with an error that
+// holds the value and the stack.
+func (s *Store) Update(ctx context.Context, workspace string, once store.Once, fn func(store.Tx) (*storev1.Receipt, error)) (store.Result, error) {
+	if err := checkID("workspace", workspace); err != nil {
+		return store.Result{}, err
+	}
+	if once.Conversation != "" {
+		if err := checkID("conversation", once.Conversation); err != nil {
+			return store.Result{}, err
+		}
+	}
+	u := &unit{ctx: ctx, workspace: workspace, once: once, fn: fn, done: make(chan struct{})}
+	if err := s.submit(u); err != nil {
+		return store.Result{}, err
+	}
+	if u.panicked != nil {
+		panic(u.panicked)
+	}
+	return u.result, u.err
+}
+
+// submit queues a unit and waits until it is done. It returns an error if the unit did not begin.
+func (s *Store) submit(u *unit) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	if err := u.ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.broken.Load(); err != nil && u.fn != nil {
+		return *err
+	}
+	if u.fn != nil {
+		s.prefetch(u)
+	}
+	select {
+	case s.queue <- u:
+	case <-u.ctx.Done():
+		return u.ctx.Err()
+	}
+	select {
+	case <-u.done:
+	case <-u.ctx.Done():
+		if u.taken.CompareAndSwap(false, true) {
+			return u.ctx.Err()
+		}
+		<-u.done // it has begun, and its caller learns how it ends
+	}
+	return nil
+}
+
+// prefetch touches the pages that a unit will need, so that they are read from the disk here and not in the writer, where
+// everybody waits. What it finds, and whether, does not matter.
+func (s *Store) prefetch(u *unit) {
+	w := s.published.Load().index.workspace(u.workspace)
+	if u.once.Conversation == "" || w == nil {
+		return
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	var err error
+	defer s.contain(&err)
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		f := file{tx: tx}
+		conversation := conversationPrefix(w.number, u.once.Conversation)
+		f.bucket(conversationTable).Get(headKey(conversation))
+		if u.once.RequestID != "" {
+			f.bucket(conversationTable).Get(onceKey(conversation, u.once.Key()))
+		}
+		return nil
+	})
+}
+
+// writer runs units and commits them. All of it belongs to one goroutine.
+type writer struct {
+	store *Store
+	clock *clock
+	// kept is the newest time that the file has.
+	kept time.Time
+	// batch is the one that is gathered now.
+	batch *batch
+	// last is how many units the batch before had.
+	last int
+	// tails are the last positions in the feeds of those workspaces that were written to.
+	tails map[uint32]int64
+	// changed are what running backups are told of.
+	changed map[*changes]struct{}
+	// commits counts the commits.
+	commits int
+}
+
+// batch is a group of units that share a commit.
+type batch struct {
+	file
+	units []*unit
+	// tails are the last positions in feeds that its units wrote to; known, those from before.
+	tails, known map[uint32]int64
+	bytes        int
+	dirty        bool
+	// err is why the batch cannot be committed.
+	err error
+}
+
+// run takes units until the queue is closed.
+func (w *writer) run() {
+	finished := false
+	defer func() {
+		if finished {
+			close(w.store.written)
+			return
+		}
+		// A fn ended the goroutine that it ran on, as testing's FailNow does. The batch goes on in another.
+		go w.run()
+	}()
+	debug.SetPanicOnFault(true)
+	if w.batch != nil {
+		w.finish()
+	}
+	for u := range w.store.queue {
+		w.take(u)
+	}
+	w.keepTime()
+	finished = true
+}
+
+// keepTime writes down the time of the newest unit, if that unit wrote nothing itself.
+func (w *writer) keepTime() {
+	if w.store.broken.Load() != nil || w.clock.last.Equal(w.kept) {
+		return
+	}
+	var err error
+	defer w.store.contain(&err)
+	err = w.store.db.Update(func(tx *bbolt.Tx) error {
+		f := &file{tx: tx}
+		return f.putClock(w.clock.last)
+	})
+	if err != nil {
+		w.store.log.Warn("the time of the newest unit could not be kept", "error", err)
+	}
+}
+
+// take begins a batch with a unit, or runs it between two.
+func (w *writer) take(u *unit) {
+	if u.between != nil {
+		w.between(u)
+		return
+	}
+	w.batch = &batch{}
+	w.execute(u)
+	w.finish()
+}
+
+// finish gathers what else there is for the batch, and commits it.
+func (w *writer) finish() {
+	after := w.gather()
+	w.commit()
+	if after != nil {
+		w.between(after)
+	}
+}
+
+func (w *writer) between(u *unit) {
+	if u.taken.CompareAndSwap(false, true) {
+		u.between(w)
+		close(u.done)
+	}
+}
+
+// gather runs what is queued. It returns a unit that must wait for the commit.
+func (w *writer) gather() *unit {
+	patience := linger
+	for len(w.batch.units) < batchUnits && w.batch.bytes < batchBytes && w.batch.err == nil {
+		select {
+		case u, ok := <-w.store.queue:
+			if !ok {
+				return nil
+			}
+			if u.between != nil {
+				return u
+			}
+			w.execute(u)
+		default:
+			if patience = w.wait(patience); patience <= 0 {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// wait waits for a unit if more are likely to come, and returns what is left of its patience.
+func (w *writer) wait(patience time.Duration) time.Duration {
+	start := time.Now()
+	for len(w.store.queue) == 0 {
+		if len(w.batch.units) >= w.last || time.Since(start) >= patience {
+			return 0
+		}
+		runtime.Gosched() // a timer would take longer than all of it
+	}
+	return patience - time.Since(start)
+}
+
+// execute runs a unit and adds what it did to the batch.
+func (w *writer) execute(u *unit) {
+	if !u.taken.CompareAndSwap(false, true) {
+		return
+	}
+	w.batch.units = append(w.batch.units, u)
+	if u.err = u.ctx.Err(); u.err != nil {
+		return
+	}
+	if err := w.store.broken.Load(); err != nil {
+		u.err = *err
+		return
+	}
+	if w.batch.err = w.begin(); w.batch.err != nil {
+		return
+	}
+	t := newTx(w.batch, u.workspace, w.clock.tick())
+	if u.result, u.err = w.do(u, t); u.err == nil && w.batch.err == nil && !u.result.Replayed {
+		w.batch.err = w.apply(t)
+	}
+}
+
+// begin begins the batch's transaction, once.
+func (w *writer) begin() error {
+	b := w.batch
+	if b.tx != nil {
+		return nil
+	}
+	tx, err := w.store.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	index := w.store.published.Load().index.copy()
+	index.commit = tx.ID()
+	b.file, b.tails, b.known = file{tx: tx, index: index}, make(map[uint32]int64), w.tails
+	return nil
+}
+
+// do runs a unit's fn, unless its request id is remembered.
+func (w *writer) do(u *unit, t *tx) (result store.Result, err error) {
+	if seen, err := t.remembered(u.once); seen != nil || err != nil {
+		return store.Result{Receipt: seen, Replayed: seen != nil}, err
+	}
+	receipt, err := w.call(u, t)
+	if err != nil {
+		return store.Result{}, err
+	}
+	if err := t.remember(u.once, receipt); err != nil {
+		return store.Result{}, err
+	}
+	return store.Result{Receipt: receipt}, nil
+}
+
+var errEnded = errors.New("store/bolt: fn ended its goroutine")
+
+// call calls a unit's fn. A panic is kept for the caller.
+func (w *writer) call(u *unit, t *tx) (receipt *storev1.Receipt, err error) {
+	returned := false
+	u.err = errEnded // what stays if fn ends this goroutine
+	defer func() {
+		if p := recover(); p != nil && !returned {
+			u.panicked = &panicked{p, debug.Stack()}
+			err = errEnded
+		}
+	}()
+	receipt, err = u.fn(t)
+	returned = true
+	return receipt, err
+}
+
+// apply adds what a unit did to the batch. An error means that the batch is spoiled.
+func (w *writer) apply(t *tx) (err error) {
+	defer w.store.contain(&err)
+	if err := w.store.hooks.beforeApply(); err != nil {
+		return err
+	}
+	for changed := range w.changed {
+		changed.add(t)
+	}
+	return w.batch.add(t)
+}
+
+// add writes what a unit did to the batch's transaction and memory.
+func (b *batch) add(t *tx) error {
+	if len(t.log) == 0 {
+		return nil
+	}
+	b.dirty = true
+	for _, c := range t.log {
+		value := t.values[c.at]
+		if err := b.write(c.at, value); err != nil {
+			return err
+		}
+		b.bytes += len(c.at.key) + len(value)
+	}
+	if b.index.workspace(t.workspace.id) == nil {
+		if err := b.addWorkspace(t.workspace); err != nil {
+			return err
+		}
+	}
+	for _, c := range t.conversations {
+		if c.entry != c.before {
+			b.index.replace(c.before, c.entry)
+		}
+	}
+	if t.tail > 0 {
+		b.tails[t.workspace.number] = t.tail
+	}
+	return nil
+}
+
+// addWorkspace writes down the number of a workspace that nobody wrote to before.
+func (b *batch) addWorkspace(ws *workspace) error {
+	b.index.addWorkspace(ws)
+	key := []byte(ws.id)
+	return b.bucket(workspaceTable).Put(key, seal(workspaceTable, key, workspacePrefix(ws.number)))
+}
+
+// write puts a value, or deletes the key if it is nil.
+func (b *batch) write(at place, value []byte) error {
+	if value == nil {
+		return b.bucket(at.table).Delete([]byte(at.key))
+	}
+	return b.bucket(at.table).Put([]byte(at.key), value)
+}
+
+// commit makes the batch durable and answers its units.
+func (w *writer) commit() {
+	b := w.batch
+	w.batch, w.last = nil, len(b.units)
+	if b.err == nil && b.tx != nil {
+		b.err = w.commitFile(b)
+	}
+	switch {
+	case b.err != nil:
+		w.fail(b)
+	case b.dirty:
+		maps.Copy(w.tails, b.tails)
+		w.store.publish(b.index)
+		w.recovered()
+	}
+	for _, u := range b.units {
+		close(u.done)
+	}
+	if w.commits++; w.commits%adviseEvery == 0 {
+		w.store.adviseCompaction()
+	}
+}
+
+// commitFile commits the batch's transaction, if it changed anything.
+func (w *writer) commitFile(b *batch) (err error) {
+	defer w.store.contain(&err)
+	if err := w.store.hooks.beforeCommit(); err != nil {
+		return err
+	}
+	if !b.dirty {
+		return b.tx.Rollback()
+	}
+	if err := b.putClock(w.clock.last); err != nil {
+		return err
+	}
+	if err := b.tx.Commit(); err != nil {
+		return err
+	}
+	w.kept = w.clock.last
+	return w.store.hooks.afterCommit()
+}
+
+// fail ends a batch whose commit failed. Whatever its units were to hear, it may rest on what did not happen.
+func (w *writer) fail(b *batch) {
+	s := w.store
+	if b.tx != nil {
+		w.rollback(b)
+	}
+	err := fmt.Errorf("%w: %w", store.ErrUnavailable, b.err)
+	if moved := w.reread(); noRoom(b.err) && !moved {
+		// The transaction was undone as a whole, and so will be the next, or it will find room.
+		err = fmt.Errorf("%w: %w", store.ErrFull, b.err)
+		if s.full.Swap(&err) == nil {
+			s.log.Error("there is no room to write: writes are refused until there is", "error", b.err)
+		}
+	} else {
+		s.breakDown(b.err)
+	}
+	for _, u := range b.units {
+		u.result, u.err = store.Result{}, err
+	}
+}
+
+// rollback undoes the batch's transaction. After a panic inside of bbolt it may panic again.
+func (w *writer) rollback(b *batch) {
+	var err error
+	defer w.store.contain(&err)
+	if err = b.tx.Rollback(); err != nil && !errors.Is(err, bbolterrors.ErrTxClosed) {
+		w.store.log.Error("rolling back failed", "error", err)
+	}
+}
+
+// reread says whether the file shows more than what is published, after a commit that failed: the commit may have reached
+// the file before it did. Nobody knows whether it is durable, but it is what reads see, so memory must agree with it.
+func (w *writer) reread() (moved bool) {
+	s, current := w.store, w.store.published.Load().index
+	var err error
+	defer s.contain(&err)
+	shown := current.commit
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		shown = tx.ID()
+		return nil
+	})
+	if err != nil || shown == current.commit {
+		return false
+	}
+	index, err := readIndex(s.db)
+	if err != nil {
+		s.log.Error("the index could not be read again: lists may lack what was written last", "error", err)
+		index = current.copy()
+		index.commit = shown // or no reader would ever find it
+	}
+	s.publish(index)
+	return true
+}
+
+// noRoom says whether a commit failed for want of room, on the disk or under Options.MaxSize.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, bbolterrors.ErrMaxSizeReached) ||
+		strings.Contains(err.Error(), syscall.ENOSPC.Error()) // where bbolt wraps with %s
+}
+
+// recovered ends a time without room.
+func (w *writer) recovered() {
+	if w.store.full.Swap(nil) != nil {
+		w.store.log.Info("there is room to write again")
+	}
+}
+
+// tail returns the last position in a workspace's feed.
+func (b *batch) tail(number uint32) (int64, error) {
+	for _, tails := range []map[uint32]int64{b.tails, b.known} {
+		if tail, ok := tails[number]; ok {
+			return tail, nil
+		}
+	}
+	return b.lastPosition(number)
+}

@@ -1,0 +1,381 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+// Options say how a store is opened. The zero value works.
+type Options struct {
+	// Now tells the time; time.Now if nil.
+	Now func() time.Time
+	// Log is told what an operator should know; slog.Default() if nil.
+	Log *slog.Logger
+	// MaxSize is how many bytes the file may have, about; beyond it writes get store.ErrFull. 0 is no limit.
+	MaxSize int64
+	// AcceptRollback opens a file that lost one of its two meta pages, and perhaps what was acknowledged last with it.
+	// The store then begins a new epoch, since numbers that were given out may be given out again.
+	AcceptRollback bool
+}
+
+const (
+	// layout is the version of the layout in keys.go.
+	layout = 1
+	// lockTimeout is how long Open waits for another process to close the file.
+	lockTimeout = 2 * time.Second
+	// mapAhead is how much more of the address space than the file has is set aside for it. It takes no memory; when the
+	// file outgrows it, one commit waits for all readers.
+	mapAhead = 4 << 30
+	// feedFill is how full the pages of the feed get. It only grows at its end, so there is nothing to leave room for.
+	feedFill = 0.95
+	// adviseFreePages is from when on free pages are worth a compaction: each commit writes a list of them.
+	adviseFreePages = 4096
+)
+
+// allocSize is in which steps the file grows. Each costs a sync, and a small file should stay small.
+func allocSize(size, maxSize int64) int {
+	step := int64(16 << 20)
+	if size > 256<<20 {
+		step = 64 << 20
+	}
+	if maxSize > 0 {
+		step = min(step, max(maxSize/8, 64<<10))
+	}
+	return int(step)
+}
+
+// Open opens the store in a file, or makes it where there was none. The file can be open once at a time; another Open
+// fails after two seconds, naming the process that has it. A file that is damaged, cut off, emptied or another program's
+// is refused with an error that says what to do.
+func Open(path string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	s, err := open(path, o)
+	if err != nil {
+		return nil, fmt.Errorf("store/bolt: open %s: %w", path, err)
+	}
+	s.adviseCompaction()
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+func open(path string, o Options) (s *Store, err error) {
+	if err := createIfNew(path); err != nil {
+		return nil, err
+	}
+	db, rollback, err := openFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = db.Close() // what went wrong first is told
+		}
+	}()
+	// Damaged pages make bbolt panic, or touch memory that is not there.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = badPage(p)
+		}
+	}()
+	about, last, err := readMeta(db)
+	if err != nil {
+		return nil, err
+	}
+	if rollback {
+		o.Log.Warn("the store lost a meta page, and perhaps its newest commit: it begins a new epoch", "file", path)
+		about.Epoch = uuid.NewString()
+		if err := writeMeta(db, about, last); err != nil {
+			return nil, err
+		}
+	}
+	sealer, err := store.NewSealer(about.GetSealingKey(), about.GetEpoch())
+	if err != nil {
+		return nil, err
+	}
+	ix, err := readIndex(db)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeOwner(path); err != nil {
+		// The disk may be full, and reads go on without it.
+		o.Log.Warn("the store's owner file could not be written", "file", ownerPath(path), "error", err)
+	}
+	return newStore(db, o, sealer, ix, newClock(o.Now, last)), nil
+}
+
+// createIfNew makes a new store where there is none and never was one.
+func createIfNew(path string) error {
+	_, err := os.Stat(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	owned, err := hasOwner(path)
+	if err != nil {
+		return err
+	}
+	if owned {
+		return fmt.Errorf("it is missing, but %s says that there was a store: put the file or a backup back in its place, or remove that file to begin anew", ownerPath(path))
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	err = create(path, func(db *bbolt.DB) error {
+		return writeMeta(db, newMeta(), time.Time{})
+	})
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another process was faster
+	}
+	return err
+}
+
+// create makes a file that is whole from the moment it is there: fill gets an empty one of another name, with all tables.
+// It fails if there is one at the path by then.
+func create(path string, fill func(*bbolt.DB) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	temp := f.Name()
+	defer os.Remove(temp) //nolint:errcheck // it is a second name of the file by then, or nothing
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: lockTimeout, PageSize: pageSize, NoSync: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Everything is synced before the file gets its name.
+		if err = errors.Join(err, db.Sync(), db.Close()); err == nil {
+			err = publish(temp, path)
+		}
+	}()
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range tableNames {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return fill(db)
+}
+
+// publish gives a file its name, unless another has it.
+func publish(temp, path string) error {
+	err := os.Link(temp, path) // unlike Rename, it replaces nothing
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = os.Rename(temp, path) // a file system without links
+	}
+	if err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return writeOwner(path)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// openFile opens the file with bbolt and says whether it lost a meta page. It is locked until db.Close.
+func openFile(path string, o Options) (db *bbolt.DB, rollback bool, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, false, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		o.Log.Warn("others than the owner may use the store's file: chmod 600 it", "file", path, "mode", info.Mode().String())
+	}
+	var file *os.File
+	options := &bbolt.Options{
+		Timeout:         lockTimeout,
+		InitialMmapSize: int(info.Size()*2 + mapAhead),
+		FreelistType:    bbolt.FreelistMapType,
+		PageSize:        pageSize,
+		MaxSize:         int(o.MaxSize),
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			// Never O_CREATE: what is not there by now was taken away.
+			file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
+			if err != nil {
+				return nil, err
+			}
+			rollback, err = checkOpened(file, o.AcceptRollback)
+			if err != nil {
+				_ = file.Close()
+				return nil, err
+			}
+			return file, nil
+		},
+	}
+	db, err = openDB(path, options)
+	if err != nil && file != nil {
+		_ = file.Close() // bbolt did not if it panicked
+	}
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return nil, false, fmt.Errorf("%s has it open: a store can be open once at a time", readOwner(path))
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	// While this one waited for the lock, a compaction may have put another file in the place of the one that is open.
+	if now, err := os.Stat(path); err != nil || !os.SameFile(now, info) {
+		return nil, false, errors.Join(err, errors.New("it was replaced just now: try again"), db.Close())
+	}
+	db.AllocSize = allocSize(info.Size(), o.MaxSize)
+	return db, rollback, nil
+}
+
+// checkOpened checks a file that may be another process's, which may be writing a meta page just now.
+func checkOpened(f *os.File, accept bool) (rollback bool, err error) {
+	for range 20 {
+		info, err := f.Stat()
+		if err != nil {
+			return false, err
+		}
+		if rollback, err = checkFile(f, info.Size(), accept); err == nil && !rollback {
+			return false, nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return rollback, err
+}
+
+// openDB is bbolt.Open for damaged files: it returns an error where that panics or faults.
+func openDB(path string, options *bbolt.Options) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, badPage(p)
+		}
+	}()
+	return bbolt.Open(path, 0o600, options)
+}
+
+func newMeta() *storev1.BoltStore {
+	return &storev1.BoltStore{Layout: layout, Epoch: uuid.NewString(), SealingKey: store.NewKey()}
+}
+
+// writeMeta writes what the file says of itself.
+func writeMeta(db *bbolt.DB, about *storev1.BoltStore, last time.Time) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		f := &file{tx: tx}
+		return errors.Join(f.put(metaTable, storeKey, about), f.putClock(last))
+	})
+}
+
+// readMeta returns what the file says of itself, and the time of the newest unit.
+func readMeta(db *bbolt.DB) (about *storev1.BoltStore, last time.Time, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		for _, name := range tableNames {
+			if tx.Bucket([]byte(name)) == nil {
+				return errors.New("it is another program's bbolt file, not a store: put the right file in its place")
+			}
+		}
+		f := &file{tx: tx, index: newIndex()}
+		if about, err = load[storev1.BoltStore](f, metaTable, storeKey); err != nil {
+			return err
+		}
+		if about.GetLayout() != layout {
+			return fmt.Errorf("it has layout %d, and this server knows only %d: use the server that wrote it, or a newer one", about.GetLayout(), layout)
+		}
+		clock, err := load[timestamppb.Timestamp](f, metaTable, clockKey)
+		last = clock.AsTime()
+		return err
+	})
+	return about, last, err
+}
+
+// readIndex reads what memory holds. It reads the heads of the conversations in the table open, and no others.
+func readIndex(db *bbolt.DB) (*index, error) {
+	ix := newIndex()
+	err := db.View(func(tx *bbolt.Tx) error {
+		ix.commit = tx.ID()
+		f := &file{tx: tx, index: ix}
+		byNumber, err := f.readWorkspaces(ix)
+		if err != nil {
+			return err
+		}
+		entries, err := f.readOpen(byNumber)
+		ix.load(entries)
+		return err
+	})
+	return ix, err
+}
+
+// readWorkspaces adds all workspaces to an index, and returns them by number.
+func (f *file) readWorkspaces(ix *index) (map[uint32]*workspace, error) {
+	byNumber := make(map[uint32]*workspace)
+	return byNumber, f.bucket(workspaceTable).ForEach(func(key, value []byte) error {
+		payload, err := f.unseal(workspaceTable, key, value)
+		if err != nil {
+			return err
+		}
+		if len(payload) != 4 {
+			return f.damaged(workspaceTable, key, errKey)
+		}
+		w := &workspace{id: string(key), number: binary.BigEndian.Uint32(payload)}
+		byNumber[w.number] = w
+		ix.addWorkspace(w)
+		return nil
+	})
+}
+
+// readOpen returns what memory holds of the conversations in the table open.
+func (f *file) readOpen(workspaces map[uint32]*workspace) ([]*entry, error) {
+	var entries []*entry
+	err := f.bucket(openTable).ForEach(func(key, value []byte) error {
+		if _, err := f.unseal(openTable, key, value); err != nil {
+			return err
+		}
+		w := workspaces[binary.BigEndian.Uint32(key)]
+		if w == nil {
+			return f.damaged(openTable, key, errMissing)
+		}
+		at := headKey(conversationPrefix(w.number, string(key[4:])))
+		head, err := load[storev1.Head](f, conversationTable, at)
+		if err != nil {
+			return err
+		}
+		if head == nil {
+			return f.damaged(conversationTable, at, errMissing)
+		}
+		entries = append(entries, newEntry(w, head))
+		return nil
+	})
+	return entries, err
+}

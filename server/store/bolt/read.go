@@ -1,0 +1,223 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+// inConversation reads in a conversation: its head, and the prefix of its keys.
+func (s *Store) inConversation(ctx context.Context, workspace, id string, read func(v *view, head *storev1.Head, prefix []byte) error) error {
+	return s.view(ctx, func(v *view) error {
+		w := v.index.workspace(workspace)
+		if w == nil || id == "" || len(id) > maxID {
+			return notFound("conversation", id)
+		}
+		prefix := conversationPrefix(w.number, id)
+		head, err := load[storev1.Head](v, conversationTable, headKey(prefix))
+		if err != nil {
+			return err
+		}
+		if head == nil {
+			return notFound("conversation", id)
+		}
+		return read(v, head, prefix)
+	})
+}
+
+// Conversation implements store.ConversationReader.
+func (s *Store) Conversation(ctx context.Context, workspace, id string) (head *storev1.Head, err error) {
+	err = s.inConversation(ctx, workspace, id, func(_ *view, h *storev1.Head, _ []byte) error {
+		head = h
+		return nil
+	})
+	return head, err
+}
+
+// Messages implements store.ConversationReader.
+func (s *Store) Messages(ctx context.Context, workspace, conversation string, r store.Range) ([]*goodshipv1.Message, error) {
+	return collected[goodshipv1.Message](ctx, s, workspace, conversation, messages, r)
+}
+
+// Notes implements store.ConversationReader.
+func (s *Store) Notes(ctx context.Context, workspace, conversation string, r store.Range) ([]*goodshipv1.Note, error) {
+	return collected[goodshipv1.Note](ctx, s, workspace, conversation, notes, r)
+}
+
+// collected returns what was added under the numbers of a range.
+func collected[T any, M message[T]](ctx context.Context, s *Store, workspace, conversation string, of collection, r store.Range) (all []M, err error) {
+	err = s.inConversation(ctx, workspace, conversation, func(v *view, head *storev1.Head, prefix []byte) error {
+		c := head.GetConversation()
+		return v.readLog(prefix, c.GetRevision()).collect(of, r, countsOf(c)[of], func(record *logRecord, added []byte) error {
+			m, err := decode[T, M](v, conversationTable, record.key, added)
+			all = append(all, m)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Resolutions implements store.ConversationReader.
+func (s *Store) Resolutions(ctx context.Context, workspace, conversation string, r store.Range) (all []*goodshipv1.Resolution, err error) {
+	err = s.inConversation(ctx, workspace, conversation, func(v *view, head *storev1.Head, prefix []byte) error {
+		count, step, number := head.GetConversation().GetResolutionCount(), int32(1), max(r.From, 1)
+		if r.Descending {
+			step = -1
+			if number = r.From; number == 0 || number > count {
+				number = count
+			}
+		}
+		for ; number >= 1 && number <= count && len(all) < r.Limit; number += step {
+			key := resolutionKey(prefix, number)
+			m, err := load[goodshipv1.Resolution](v, conversationTable, key)
+			if err != nil {
+				return err
+			}
+			if m == nil {
+				return v.damaged(conversationTable, key, errMissing)
+			}
+			all = append(all, m)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// ReadMarks implements store.ConversationReader. The customer's mark has the empty id, which sorts first.
+func (s *Store) ReadMarks(ctx context.Context, workspace, conversation string) (all []*storev1.ReadMarkRecord, err error) {
+	err = s.inConversation(ctx, workspace, conversation, func(v *view, _ *storev1.Head, prefix []byte) error {
+		prefix = append(prefix, markKind)
+		cursor := v.bucket(conversationTable).Cursor()
+		for key, value := cursor.Seek(prefix); bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
+			payload, err := v.unseal(conversationTable, key, value)
+			if err != nil {
+				return err
+			}
+			m, err := decode[storev1.ReadMarkRecord](v, conversationTable, key, payload)
+			if err != nil {
+				return err
+			}
+			all = append(all, m)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Events implements store.ConversationReader.
+func (s *Store) Events(ctx context.Context, workspace, conversation string, after int32, limit int) (all []*goodshipv1.Event, err error) {
+	after = max(after, 0)
+	err = s.inConversation(ctx, workspace, conversation, func(v *view, head *storev1.Head, prefix []byte) error {
+		newest := head.GetConversation().GetRevision()
+		if after >= newest || limit <= 0 {
+			return nil
+		}
+		log := v.readLog(prefix, newest)
+		record, err := log.holding(after + 1)
+		for ; err == nil && record != nil; record, err = log.newer() {
+			events, err := v.events(record)
+			if err != nil {
+				return err
+			}
+			for _, e := range events {
+				if e.GetRevision() > after {
+					all = append(all, e)
+				}
+			}
+			if record.revision == newest || len(all) >= limit {
+				return nil
+			}
+		}
+		if err == nil {
+			err = v.damaged(conversationTable, recordKey(prefix, newest), errGap)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all[:min(len(all), max(limit, 0))], nil
+}
+
+// events returns a record's events.
+func (f *file) events(r *logRecord) ([]*goodshipv1.Event, error) {
+	m := &storev1.Record{}
+	if err := proto.Unmarshal(r.record, m); err != nil {
+		return nil, f.damaged(conversationTable, r.key, err)
+	}
+	return m.GetEvents(), nil
+}
+
+// Feed implements store.Lister.
+func (s *Store) Feed(ctx context.Context, workspace string, after int64, limit int) (all []store.FeedEntry, err error) {
+	err = s.view(ctx, func(v *view) error {
+		w := v.index.workspace(workspace)
+		if w == nil {
+			return nil
+		}
+		prefix, cursor := workspacePrefix(w.number), v.bucket(feedTable).Cursor()
+		for key, value := cursor.Seek(feedKey(w.number, max(after, 0)+1)); len(all) < limit && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
+			entry, err := v.feedEntry(w.number, key, value)
+			if err != nil {
+				return err
+			}
+			all = append(all, entry)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// feedEntry returns an entry of the feed with its events, from the log.
+func (f *file) feedEntry(w uint32, key, value []byte) (store.FeedEntry, error) {
+	payload, err := f.unseal(feedTable, key, value)
+	if err != nil {
+		return store.FeedEntry{}, err
+	}
+	m, err := decode[storev1.FeedRecord](f, feedTable, key, payload)
+	if err != nil {
+		return store.FeedEntry{}, err
+	}
+	at := recordKey(conversationPrefix(w, m.GetConversationId()), m.GetRevision())
+	if payload, err = f.get(conversationTable, at); err != nil {
+		return store.FeedEntry{}, err
+	}
+	if payload == nil {
+		return store.FeedEntry{}, f.damaged(conversationTable, at, errMissing)
+	}
+	r, err := newLogRecord(at, payload)
+	if err != nil {
+		return store.FeedEntry{}, f.damaged(conversationTable, at, err)
+	}
+	events, err := f.events(&r)
+	return store.FeedEntry{Position: m.GetPosition(), ConversationID: m.GetConversationId(), Events: events}, err
+}
+
+// lastPosition returns the last position in a workspace's feed; 0 if it is empty.
+func (f *file) lastPosition(w uint32) (int64, error) {
+	cursor := f.bucket(feedTable).Cursor()
+	cursor.Seek(feedKey(w+1, 0))
+	key, _ := cursor.Prev()
+	if !bytes.HasPrefix(key, workspacePrefix(w)) {
+		return 0, nil
+	}
+	return int64(binary.BigEndian.Uint64(key[4:])), nil
+}

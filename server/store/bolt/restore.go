@@ -1,0 +1,172 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	"github.com/goodship/goodship/server/store"
+)
+
+const (
+	// restoreBytes is how much of a backup is written in one transaction.
+	restoreBytes = 32 << 20
+	// restoreFill is how full pages get. Conversations grow at their front, so that full pages would soon be split.
+	restoreFill = 0.8
+)
+
+// Restore makes a store of a backup, in a file that must not exist. The file is there once all of the backup was read and
+// verified, or not at all. It begins a new epoch, with another key: tokens and cursors of the store that the backup was
+// taken from are refused, since it may have gone on after the backup.
+func Restore(path string, r io.Reader) error {
+	if err := restore(path, r); err != nil {
+		return fmt.Errorf("store/bolt: restore %s: %w", path, err)
+	}
+	return nil
+}
+
+func restore(path string, r io.Reader) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%w: move it away first", fs.ErrExist)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	in, err := store.NewBackupReader(r)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return create(path, func(db *bbolt.DB) error {
+		restored := &restorer{db: db, index: newIndex()}
+		if err := restored.read(in); err != nil {
+			return err
+		}
+		return writeMeta(db, newMeta(), in.Clock())
+	})
+}
+
+// restorer writes a backup to an empty file. Each entry is a unit of its own, as far as that does not number or check
+// anything: the backup has the numbers.
+type restorer struct {
+	db    *bbolt.DB
+	index *index
+	batch *batch
+}
+
+// read writes all entries up to the end of a backup that is whole.
+func (r *restorer) read(in *store.BackupReader) (err error) {
+	defer func() {
+		if err != nil && r.batch != nil {
+			_ = r.batch.tx.Rollback() // the file is given up
+		}
+	}()
+	for {
+		e, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return r.commit()
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.write(e); err != nil {
+			return err
+		}
+	}
+}
+
+// write writes an entry. Now and then it commits.
+func (r *restorer) write(e *storev1.BackupEntry) error {
+	if r.batch == nil {
+		tx, err := r.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		r.batch = &batch{file: file{tx: tx, index: r.index}, tails: make(map[uint32]int64)}
+		r.batch.bucket(conversationTable).FillPercent = restoreFill
+	}
+	if err := checkID("workspace", e.GetWorkspaceId()); err != nil {
+		return err
+	}
+	t := newTx(r.batch, e.GetWorkspaceId(), time.Time{})
+	if err := t.restore(e); err != nil {
+		return fmt.Errorf("an entry of workspace %q: %w", e.GetWorkspaceId(), err)
+	}
+	if err := r.batch.add(t); err != nil {
+		return err
+	}
+	if r.batch.bytes < restoreBytes {
+		return nil
+	}
+	return r.commit()
+}
+
+func (r *restorer) commit() error {
+	if r.batch == nil {
+		return nil
+	}
+	tx := r.batch.tx
+	r.batch = nil
+	return tx.Commit()
+}
+
+// restore writes an entry of a backup.
+func (t *tx) restore(e *storev1.BackupEntry) error {
+	switch object := e.GetObject().(type) {
+	case *storev1.BackupEntry_Workspace:
+		return t.PutWorkspace(object.Workspace)
+	case *storev1.BackupEntry_Agent:
+		return t.PutAgent(object.Agent)
+	case *storev1.BackupEntry_Customer:
+		return t.putCustomer(object.Customer) // two may have changed ids, and the first comes before the second
+	case *storev1.BackupEntry_ApiKey:
+		return t.PutAPIKey(object.ApiKey)
+	case *storev1.BackupEntry_Feed:
+		return t.putFeed(object.Feed)
+	case *storev1.BackupEntry_Once:
+		return t.restoreOnce(e.GetConversationId(), object.Once)
+	}
+	if err := checkID("conversation", e.GetConversationId()); err != nil {
+		return err
+	}
+	conversation := conversationPrefix(t.workspace.number, e.GetConversationId())
+	switch object := e.GetObject().(type) {
+	case *storev1.BackupEntry_Head:
+		c, err := t.standing(e.GetConversationId())
+		if err != nil {
+			return err
+		}
+		return t.putHead(c, newEntry(t.workspace, object.Head), object.Head)
+	case *storev1.BackupEntry_LogRecord:
+		return t.putRecord(conversation, object.LogRecord)
+	case *storev1.BackupEntry_ReadMark:
+		return t.put(conversationTable, markKey(conversation, object.ReadMark.GetAgentId()), object.ReadMark)
+	case *storev1.BackupEntry_Resolution:
+		return t.put(conversationTable, resolutionKey(conversation, object.Resolution.GetNumber()), object.Resolution)
+	}
+	return errors.New("the object is of an unknown kind: a newer server wrote the backup")
+}
+
+// restoreOnce writes a request id, whose hash is in its key and not stored twice.
+func (t *tx) restoreOnce(conversation string, seen *storev1.OnceRecord) error {
+	if len(seen.GetKey()) != onceSize {
+		return errors.New("a request id whose hash has a wrong size")
+	}
+	once := [onceSize]byte(seen.GetKey())
+	seen.Key = nil
+	if conversation == "" {
+		return t.put(onceTable, onceOutsideKey(t.workspace.number, once), seen)
+	}
+	if err := checkID("conversation", conversation); err != nil {
+		return err
+	}
+	return t.put(conversationTable, onceKey(conversationPrefix(t.workspace.number, conversation), once), seen)
+}
