@@ -121,12 +121,12 @@ func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 // CreateApiKey makes an API key and shows its secret once.
 func (s *Service) CreateApiKey(ctx context.Context, req *goodshipv1.CreateApiKeyRequest) (*goodshipv1.CreateApiKeyResponse, error) {
 	c := callerFrom(ctx)
-	if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(s.now()) {
-		return nil, fault.Field("expire_time", "must be in the future")
-	}
 	key, secret := newAPIKey(c.Workspace, req.DisplayName, req.Scopes)
 	key.ApiKey.ExpireTime = req.ExpireTime
 	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+		if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(s.now()) {
+			return nil, fault.Field("expire_time", "must be in the future")
+		}
 		key.ApiKey.CreateTime = timestamppb.New(tx.Now())
 		return &storev1.Receipt{ObjectId: key.ApiKey.Id}, tx.PutAPIKey(key)
 	})

@@ -40,9 +40,12 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// callerFrom returns who calls. Without one the zero Caller is returned, which no method serves.
+// callerFrom returns who calls. No transport lets a call pass without a caller, so that one is a bug of ours, and ends here.
 func callerFrom(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
+	if c.Kind == goodshipv1.Caller_CALLER_UNSPECIFIED {
+		panic("support: a call without a caller")
+	}
 	return c
 }
 

@@ -36,7 +36,19 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 		}}
 		return s.open(tx, c, customer, head, content, req.OutreachReason)
 	})
+	if errors.Is(err, store.ErrExternalIDTaken) && !c.isCustomer() {
+		err = s.takenBy(ctx, req.ExternalId)
+	}
 	return s.changed(ctx, result.Receipt, err)
+}
+
+// takenBy returns the fault of an external id that is taken, and by which conversation. Customers are not told.
+func (s *Service) takenBy(ctx context.Context, externalID string) error {
+	head, err := s.store.ByExternalID(ctx, callerFrom(ctx).Workspace, externalID)
+	if err != nil {
+		return err
+	}
+	return externalIDTaken(head.Conversation.Id)
 }
 
 // checkCreate refuses what the proto cannot: fields that go with one kind of caller only.

@@ -37,6 +37,9 @@ func (s *Service) SetAvailability(ctx context.Context, req *goodshipv1.SetAvaila
 		if agent, err = tx.Agent(c.ID); err != nil {
 			return nil, orMissing(err, noAgent(c.ID))
 		}
+		if agent.Agent.DisableTime != nil {
+			return nil, agentDisabled(c.ID)
+		}
 		agent.Agent.AvailableUntilTime = nil
 		if !until.IsZero() {
 			agent.Agent.AvailableUntilTime = timestamppb.New(until)

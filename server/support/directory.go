@@ -3,6 +3,7 @@ package support
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -95,8 +96,8 @@ func (s *Service) ListAgents(ctx context.Context, req *goodshipv1.ListAgentsRequ
 	return reply, nil
 }
 
-// DisableAgent disables an agent. What they own and help with is given back one conversation at a time; should the server
-// stop in between, the rules do the rest as soon as somebody touches it, or the call is repeated.
+// DisableAgent disables an agent. What they own, help with and are offered is given back one conversation at a time; should
+// the call end in between, the rest follows as soon as somebody touches it or looks at the line, or the call is repeated.
 func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgentRequest) (*goodshipv1.Agent, error) {
 	c := callerFrom(ctx)
 	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
@@ -115,11 +116,12 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 	if err != nil {
 		return nil, err
 	}
+	concerned := func(conv *goodshipv1.Conversation) bool {
+		return conv.OwnerId == req.AgentId || conv.HandOver.GetToAgentId() == req.AgentId || slices.Contains(conv.HelperIds, req.AgentId)
+	}
 	for _, state := range []goodshipv1.State{goodshipv1.State_STATE_WAITING, goodshipv1.State_STATE_ANSWERED} {
-		for _, q := range []store.Query{{State: state, OwnerID: req.AgentId}, {State: state, HelperID: req.AgentId}} {
-			if err := s.elapseAll(ctx, c.Workspace, q); err != nil {
-				return nil, err
-			}
+		if err := s.elapseAll(ctx, c.Workspace, store.Query{State: state}, concerned); err != nil {
+			return nil, err
 		}
 	}
 	return s.GetAgent(ctx, &goodshipv1.GetAgentRequest{AgentId: req.AgentId})
@@ -127,36 +129,28 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 
 // UpsertCustomer creates a customer, or replaces what is known of one.
 func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCustomerRequest) (*goodshipv1.Customer, error) {
-	err := s.changeCustomer(ctx, req.CustomerId, true, func(tx store.Tx, r *storev1.CustomerRecord) error {
+	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		r, err := tx.Customer(req.CustomerId)
+		if errors.Is(err, store.ErrNotFound) && req.Etag == "" {
+			r, err = knownCustomer(tx, req.CustomerId)
+		}
+		if err != nil {
+			return nil, orMissing(err, etagMismatch())
+		}
 		if !takes(req.Etag, r.Version) {
-			return etagMismatch()
+			return nil, etagMismatch()
 		}
 		if r.Customer.DisplayName == req.Customer.DisplayName {
-			return nil
+			return nil, nil
 		}
 		r.Customer.DisplayName, r.Customer.UpdateTime = req.Customer.DisplayName, timestamppb.New(tx.Now())
 		r.Version++
-		return tx.PutCustomer(r)
+		return nil, tx.PutCustomer(r)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s.GetCustomer(ctx, &goodshipv1.GetCustomerRequest{CustomerId: req.CustomerId})
-}
-
-// changeCustomer runs a change of one customer as a unit; who is not known is made, or not found.
-func (s *Service) changeCustomer(ctx context.Context, id string, make bool, change func(store.Tx, *storev1.CustomerRecord) error) error {
-	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-		r, err := tx.Customer(id)
-		if make && errors.Is(err, store.ErrNotFound) {
-			r, err = knownCustomer(tx, id)
-		}
-		if err != nil {
-			return nil, orMissing(err, noCustomer(id))
-		}
-		return nil, change(tx, r)
-	})
-	return err
 }
 
 // knownCustomer returns the customer with an id, made if missing.
@@ -205,8 +199,12 @@ func (s *Service) ListCustomers(ctx context.Context, req *goodshipv1.ListCustome
 
 // BlockCustomer keeps a customer from writing, or lifts that.
 func (s *Service) BlockCustomer(ctx context.Context, req *goodshipv1.BlockCustomerRequest) (*goodshipv1.Customer, error) {
-	err := s.changeCustomer(ctx, req.CustomerId, false, func(tx store.Tx, r *storev1.CustomerRecord) error {
-		return block(tx, r, req.Reason, req.UntilTime)
+	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		r, err := tx.Customer(req.CustomerId)
+		if err != nil {
+			return nil, orMissing(err, noCustomer(req.CustomerId))
+		}
+		return nil, block(tx, r, req.Reason, req.UntilTime)
 	})
 	if err != nil {
 		return nil, err

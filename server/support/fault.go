@@ -21,8 +21,7 @@ func Fault(err error) error {
 		return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_INVALID_PAGE_TOKEN,
 			"page_token does not fit this list with these arguments. Start again without one.")
 	case errors.Is(err, store.ErrExternalIDTaken):
-		return fault.New(codes.AlreadyExists, goodshipv1.ErrorReason_ERROR_REASON_EXTERNAL_ID_TAKEN,
-			"Another conversation has this external_id. List conversations by it to find that one.")
+		return externalIDTaken("")
 	case errors.Is(err, store.ErrFull):
 		return fault.New(codes.ResourceExhausted, goodshipv1.ErrorReason_ERROR_REASON_STORE_FULL,
 			"The server's disk is full, so nothing was changed. Try again later; operators make room.").RetryAfter(time.Minute)
@@ -34,6 +33,12 @@ func Fault(err error) error {
 			"The store could not take the change. Try again with the same request_id.").RetryAfter(time.Second)
 	}
 	return err
+}
+
+// externalIDTaken names the conversation that has the id, if the caller may know.
+func externalIDTaken(conversationID string) error {
+	return fault.New(codes.AlreadyExists, goodshipv1.ErrorReason_ERROR_REASON_EXTERNAL_ID_TAKEN,
+		"Another conversation has this external_id. List conversations by it to find that one.").With("conversation_id", conversationID)
 }
 
 func noConversation() error {

@@ -127,7 +127,7 @@ func (s *Service) workOnMessage(ctx context.Context, req numberedRequest, comman
 	})
 }
 
-// MarkRead says how far the caller has read. It changes no revision.
+// MarkRead says how far the caller has read. It changes no revision itself; but what was unseen until now was unseen.
 func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest) (*goodshipv1.ReadMark, error) {
 	c := callerFrom(ctx)
 	reader := ""
@@ -136,15 +136,12 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 	}
 	var mark *goodshipv1.ReadMark
 	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-		head, err := tx.Conversation(req.ConversationId)
+		u, err := s.begin(tx, c, req.ConversationId)
 		if err != nil {
-			return nil, orMissing(err, noConversation())
+			return nil, err
 		}
-		if c.isCustomer() && head.CustomerKey != c.CustomerKey {
-			return nil, noConversation()
-		}
-		if req.Number > head.Conversation.MessageCount {
-			return nil, fault.Field("number", "must be at most that of the newest message, %d", head.Conversation.MessageCount)
+		if newest := u.Head.Conversation.MessageCount; req.Number > newest {
+			return nil, fault.Field("number", "must be at most that of the newest message, %d", newest)
 		}
 		record, err := tx.ReadMark(req.ConversationId, reader)
 		if err != nil {
@@ -152,10 +149,12 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 		}
 		if record.GetMessageNumber() < req.Number {
 			record = &storev1.ReadMarkRecord{AgentId: reader, MessageNumber: req.Number, ReadTime: timestamppb.New(tx.Now())}
-			err = tx.PutReadMark(req.ConversationId, record)
+			if err := tx.PutReadMark(req.ConversationId, record); err != nil {
+				return nil, err
+			}
 		}
-		mark = readMark(head, record)
-		return nil, err
+		mark = readMark(u.Head, record)
+		return nil, u.append()
 	})
 	if err != nil {
 		return nil, err

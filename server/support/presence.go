@@ -27,6 +27,7 @@ type mark struct {
 	seen  time.Time     // the last call
 	after time.Duration // how long that lasts
 	until time.Time     // said to be there until then
+	leave time.Time     // said to leave then, and has not called since
 	// left and back are the latest absence that is over.
 	left, back time.Time
 	// swept is the absence whose conversations were given back to the line.
@@ -39,6 +40,9 @@ func newPresence(start time.Time) *presence {
 
 // awayAt returns when the agent is away unless they call.
 func (m *mark) awayAt() time.Time {
+	if !m.leave.IsZero() {
+		return m.leave
+	}
 	if at := m.seen.Add(m.after); at.After(m.until) {
 		return at
 	}
@@ -83,6 +87,7 @@ func (p *presence) touch(workspace string, a *goodshipv1.Agent, after time.Durat
 	if now.After(m.seen) {
 		m.seen = now
 	}
+	m.leave = time.Time{}
 }
 
 // set notes what an agent said: to be there until a time, or, with a zero one, by calls alone; or to leave at once.
@@ -90,20 +95,21 @@ func (p *presence) set(workspace string, a *goodshipv1.Agent, after time.Duratio
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.of(workspace, a, after)
-	m.until = until
+	m.until, m.leave = until, time.Time{}
 	if leave {
-		m.seen = now.Add(-after)
+		m.leave = now
 	}
 }
 
-// lookup returns what the rules need to know of an agent.
+// lookup returns what the rules need to know of an agent. Who is disabled has a mark too, so that what their disabling, cut
+// short, left with them is swept.
 func (p *presence) lookup(workspace string, a *goodshipv1.Agent, after time.Duration, now time.Time) rules.Presence {
-	if a.DisableTime != nil {
-		return rules.Presence{Left: a.DisableTime.AsTime(), Disabled: true}
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left, back := p.of(workspace, a, after).latest(now)
+	if a.DisableTime != nil {
+		return rules.Presence{Left: a.DisableTime.AsTime(), Disabled: true}
+	}
 	return rules.Presence{Left: left, Back: back}
 }
 
@@ -149,10 +155,29 @@ func (p *people) presence(id string) rules.Presence {
 	case err != nil:
 		p.err = err
 	default:
-		presence = p.service.presence.lookup(p.workspace.Id, agent.Agent, p.workspace.AwayAfter.AsDuration(), p.tx.Now())
+		now := p.service.now()
+		presence = p.service.presence.lookup(p.workspace.Id, agent.Agent, p.workspace.AwayAfter.AsDuration(), now)
+		if !presence.Disabled {
+			presence.Left, presence.Back = inUnit(p.tx, presence.Left, now), inUnit(p.tx, presence.Back, now)
+		}
 	}
 	p.known[id] = presence
 	return presence
+}
+
+// inUnit returns a time of ours by a unit's clock. They agree but for the microseconds that units take, until our clock is
+// set: the store's goes on all the same. Then what both agree on is how long ago it was.
+func inUnit(tx store.Tx, t, now time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	if tx.Now().Sub(now).Abs() > 10*time.Millisecond {
+		t = tx.Now().Add(t.Sub(now))
+	}
+	if t = t.Truncate(time.Microsecond); t.After(tx.Now()) {
+		return tx.Now() // what has happened is not to come
+	}
+	return t
 }
 
 // returnAbandoned gives back to the line, unowned, the conversations whose owners went away from a waiting customer. The
@@ -161,9 +186,18 @@ func (s *Service) returnAbandoned(ctx context.Context, workspace string) error {
 	if err := s.loadAgents(ctx, workspace); err != nil {
 		return err
 	}
-	for id, left := range s.presence.unswept(workspace, s.now()) {
+	gone := s.presence.unswept(workspace, s.now())
+	if len(gone) == 0 {
+		return nil
+	}
+	// A unit that began while they were there may not be in a list yet. It is once a later one is done.
+	_, err := s.store.Update(ctx, workspace, store.Once{}, func(store.Tx) (*storev1.Receipt, error) { return nil, nil })
+	if err != nil {
+		return err
+	}
+	for id, left := range gone {
 		q := store.Query{Order: store.ByLine, State: goodshipv1.State_STATE_WAITING, OwnerID: id}
-		if err := s.elapseAll(ctx, workspace, q); err != nil {
+		if err := s.elapseAll(ctx, workspace, q, func(*goodshipv1.Conversation) bool { return true }); err != nil {
 			return err
 		}
 		s.presence.sweptAt(workspace, id, left)
@@ -201,8 +235,8 @@ func (s *Service) loadAgents(ctx context.Context, workspace string) error {
 	return nil
 }
 
-// elapseAll lets time do what it has done to every conversation that a query finds, one unit each.
-func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query) error {
+// elapseAll lets time do what it has done to every conversation that a query finds and that is concerned, one unit each.
+func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query, concerned func(*goodshipv1.Conversation) bool) error {
 	var after *store.Position
 	for {
 		heads, next, err := s.store.List(ctx, workspace, q, after, 100)
@@ -210,6 +244,9 @@ func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query
 			return err
 		}
 		for _, h := range heads {
+			if !concerned(h.Conversation) {
+				continue
+			}
 			_, err := s.store.Update(ctx, workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 				u, err := s.begin(tx, Caller{Workspace: workspace}, h.Conversation.Id)
 				if err != nil {

@@ -222,5 +222,7 @@ func headEtag(c Caller, h *storev1.Head) string {
 // versionEtag returns the etag of an object that counts its changes.
 func versionEtag(version int32) string { return strconv.Itoa(int(version)) }
 
-// takes reports whether an etag, if any was given, is that of a version.
-func takes(etag string, version int32) bool { return etag == "" || etag == versionEtag(version) }
+// takes reports whether an etag, if any was given, is that of a version. Version 0, of what is being made, has none.
+func takes(etag string, version int32) bool {
+	return etag == "" || version != 0 && etag == versionEtag(version)
+}

@@ -121,6 +121,7 @@ func (s *Service) seen(ctx context.Context, h *storev1.Head) (*goodshipv1.Conver
 	if c.isCustomer() {
 		conv.CustomerId, conv.UpdateTime = c.ID, h.PublicUpdateTime
 		conv.Participants = slices.DeleteFunc(conv.Participants, func(p *goodshipv1.Participant) bool { return p.Number == 0 })
+		slices.SortFunc(conv.Participants, func(a, b *goodshipv1.Participant) int { return int(a.Number - b.Number) })
 		return ForCustomer(conv), nil
 	}
 	customer, err := s.store.CustomerByKey(ctx, c.Workspace, h.CustomerKey)

@@ -38,8 +38,9 @@ func ParseHours(h *goodshipv1.OpeningHours) (Hours, error) {
 	return hours, nil
 }
 
-// Next returns the first instant at or after t at which it is open by the wall clock. A wall-clock time that a change of
-// the clocks skips is open from the change on; one that comes twice is open twice.
+// Next returns the first instant at or after t at which it is open by the wall clock. Where a change of the clocks skips an
+// opening time, it is open from the change on; an interval that is skipped whole is not open that day, and one that comes
+// twice is open twice.
 func (h Hours) Next(t time.Time) time.Time {
 	if len(h.open) == 0 {
 		return t

@@ -25,11 +25,14 @@ func (c *Conversation) mustTakePart() error {
 
 // stepIn lets an agent take part: who writes in a conversation that nobody owns, and that is not resolved, claims it.
 func (c *Conversation) stepIn() error {
-	if c.Head.Conversation.OwnerId == "" && !c.resolved() {
-		c.claim()
-		return nil
+	if c.Head.Conversation.OwnerId != "" || c.resolved() {
+		return c.mustTakePart()
 	}
-	return c.mustTakePart()
+	if _, err := c.sender(); err != nil {
+		return err
+	}
+	c.claim()
+	return nil
 }
 
 // Claim makes the actor the owner. Claiming what one owns changes nothing.

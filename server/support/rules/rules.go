@@ -25,7 +25,7 @@ const (
 	MaxUnanswered = 500
 	// MaxHelpers is how many helpers there may be at a time.
 	MaxHelpers = 20
-	// MaxParticipants is how many people may ever take part.
+	// MaxParticipants is how many people may ever take part. The customer always may.
 	MaxParticipants = 100
 )
 

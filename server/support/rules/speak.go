@@ -3,6 +3,7 @@ package rules
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
@@ -170,7 +171,7 @@ func (c *Conversation) sender() (*goodshipv1.Sender, error) {
 			known, s.ParticipantNumber = true, p.Number
 		}
 	}
-	if !known && len(c.Head.Conversation.Participants) >= MaxParticipants {
+	if !known && c.Actor.isAgent() && len(c.Head.Conversation.Participants) >= MaxParticipants {
 		return nil, limit(MaxParticipants, "%d people take part already; nobody else can join in.")
 	}
 	if s.ParticipantNumber == 0 {
@@ -366,7 +367,7 @@ func (c *Conversation) notBlocked() error {
 	if !until.After(c.Now) {
 		return nil
 	}
-	return f.With("until", until.Format("2006-01-02T15:04:05Z"))
+	return f.With("until", until.Format(time.RFC3339Nano))
 }
 
 func limit(n int, format string) error {

@@ -1,0 +1,187 @@
+package support_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/store/memory"
+)
+
+// openStore returns an empty store of the engine that all tests of the package run on.
+func openStore(t *testing.T, now func() time.Time) store.Store {
+	t.Helper()
+	s := memory.New(memory.Options{Now: now})
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	return s
+}
+
+// rehearsed is a store that runs every unit twice, as an engine may, and keeps nothing of the first time. All tests run on
+// it: a unit that leaves something outside the transaction fails them.
+type rehearsed struct{ store.Store }
+
+var errRehearsed = errors.New("rehearsed")
+
+func (s rehearsed) Update(ctx context.Context, workspace string, once store.Once, fn func(store.Tx) (*storev1.Receipt, error)) (store.Result, error) {
+	result, err := s.Store.Update(ctx, workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
+		if _, err := fn(tx); err != nil {
+			return nil, err
+		}
+		return nil, errRehearsed
+	})
+	if !errors.Is(err, errRehearsed) {
+		return result, err
+	}
+	return s.Store.Update(ctx, workspace, once, fn)
+}
+
+// hooked is a store with something to happen on the way.
+type hooked struct {
+	store.Store
+	// beforeUnit, if set, runs before every unit.
+	beforeUnit func()
+	// inUnit, if set, runs inside every unit after its fn.
+	inUnit func()
+	// afterUnit, if set, runs after every unit.
+	afterUnit func()
+	// failure, if set, is what every unit fails with, without running.
+	failure error
+}
+
+func (s *hooked) Update(ctx context.Context, workspace string, once store.Once, fn func(store.Tx) (*storev1.Receipt, error)) (store.Result, error) {
+	if s.failure != nil {
+		return store.Result{}, s.failure
+	}
+	if s.beforeUnit != nil {
+		s.beforeUnit()
+	}
+	result, err := s.Store.Update(ctx, workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
+		receipt, err := fn(tx)
+		if s.inUnit != nil {
+			s.inUnit()
+		}
+		return receipt, err
+	})
+	if s.afterUnit != nil {
+		s.afterUnit()
+	}
+	return result, err
+}
+
+// image returns all that can be read from a store, in stored form, by a name for each thing.
+func image(t testing.TB, s store.Store) map[string]string {
+	t.Helper()
+	all := imager{t: t, store: s, image: map[string]string{}}
+	workspaces, err := s.Workspaces(t.Context())
+	all.check(err)
+	for _, w := range workspaces {
+		all.workspace(w)
+	}
+	return all.image
+}
+
+type imager struct {
+	t     testing.TB
+	store store.Store
+	image map[string]string
+}
+
+const everything = 1 << 20
+
+func (i imager) check(err error) {
+	i.t.Helper()
+	if err != nil {
+		i.t.Fatalf("read the store: %v", err)
+	}
+}
+
+func (i imager) put(name string, m proto.Message) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	i.check(err)
+	i.image[name] = string(b)
+}
+
+func (i imager) workspace(w *storev1.WorkspaceRecord) {
+	id, ctx := w.Workspace.Id, i.t.Context()
+	i.put(id, w)
+	agents, err := i.store.Agents(ctx, id, "", everything)
+	i.check(err)
+	for _, r := range agents {
+		i.put(id+"/agent/"+r.Agent.Id, r)
+	}
+	customers, err := i.store.Customers(ctx, id, "", everything)
+	i.check(err)
+	for _, r := range customers {
+		i.put(id+"/customer/"+r.Customer.Id, r)
+	}
+	keys, err := i.store.APIKeys(ctx, id, "", everything)
+	i.check(err)
+	for _, r := range keys {
+		i.put(id+"/key/"+r.ApiKey.Id, r)
+	}
+	feed, err := i.store.Feed(ctx, id, 0, everything)
+	i.check(err)
+	for _, e := range feed {
+		for n, event := range e.Events {
+			i.put(fmt.Sprintf("%s/feed/%d/%s/%d", id, e.Position, e.ConversationID, n), event)
+		}
+	}
+	for _, h := range heads(i.t, i.store, id) {
+		i.conversation(id, h)
+	}
+}
+
+func (i imager) conversation(workspace string, h *storev1.Head) {
+	id, ctx := h.Conversation.Id, i.t.Context()
+	i.put(id, h)
+	events, err := i.store.Events(ctx, workspace, id, 0, everything)
+	i.check(err)
+	for _, e := range events {
+		i.put(fmt.Sprintf("%s/event/%d", id, e.Revision), e)
+	}
+	up := store.Range{From: 1, Limit: everything}
+	messages, err := i.store.Messages(ctx, workspace, id, up)
+	i.check(err)
+	for _, m := range messages {
+		i.put(fmt.Sprintf("%s/message/%d", id, m.Number), m)
+	}
+	notes, err := i.store.Notes(ctx, workspace, id, up)
+	i.check(err)
+	for _, n := range notes {
+		i.put(fmt.Sprintf("%s/note/%d", id, n.Number), n)
+	}
+	resolutions, err := i.store.Resolutions(ctx, workspace, id, up)
+	i.check(err)
+	for _, r := range resolutions {
+		i.put(fmt.Sprintf("%s/resolution/%d", id, r.Number), r)
+	}
+	marks, err := i.store.ReadMarks(ctx, workspace, id)
+	i.check(err)
+	for _, m := range marks {
+		i.put(id+"/mark/"+m.AgentId, m)
+	}
+}
+
+// heads returns the heads of all conversations of a workspace.
+func heads(t testing.TB, s store.Store, workspace string) []*storev1.Head {
+	t.Helper()
+	var all []*storev1.Head
+	for after, more := (*store.Position)(nil), true; more; more = after != nil {
+		page, next, err := s.List(t.Context(), workspace, store.Query{}, after, 100)
+		if err != nil {
+			t.Fatalf("list conversations: %v", err)
+		}
+		all, after = append(all, page...), next
+	}
+	return all
+}
