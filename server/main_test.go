@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+)
+
+// asServer makes the test binary be the server, so that tests can send it signals.
+const asServer = "GOODSHIP_TEST_AS_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// args are flags for a server of the test's own.
+func args(data string) []string {
+	return []string{"--data", data, "--grpc-address", "127.0.0.1:0", "--rest-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"}
+}
+
+// buffer is a bytes.Buffer that one goroutine writes and another reads.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+	// heard gets a token after each write.
+	heard chan struct{}
+}
+
+func newBuffer() *buffer { return &buffer{heard: make(chan struct{}, 1)} }
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case b.heard <- struct{}{}:
+	default:
+	}
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// running is a server under test.
+type running struct {
+	stdout, stderr *buffer
+	// stop ends it and returns what run did.
+	stop func() error
+}
+
+// start runs a server in the data folder until stop, and returns when it serves.
+func start(t *testing.T, data string) *running {
+	t.Helper()
+	r := &running{stdout: newBuffer(), stderr: newBuffer()}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, args(data), r.stdout, r.stderr) }()
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	for !strings.Contains(r.stderr.String(), "msg=serving") {
+		select {
+		case <-r.stderr.heard:
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("run: %v\n%s", err, r.stderr)
+		}
+	}
+	return r
+}
+
+var secret = regexp.MustCompile(`gsk_[A-Za-z0-9_-]{43}`)
+
+// A newcomer's first minute: the commands that the server prints work as they stand, and the key is shown once.
+func TestTheFirstStartShowsAKeyAndCommandsThatWork(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "new", "data")
+	r := start(t, data)
+	text := r.stdout.String()
+	key := secret.FindString(text)
+	if key == "" {
+		t.Fatalf("no key:\n%s", text)
+	}
+	t.Run("curl", func(t *testing.T) { tryCurl(t, text) })
+	t.Run("grpcurl", func(t *testing.T) { tryGRPCurl(t, text) })
+	for path, want := range map[string]fs.FileMode{data: 0o700, filepath.Join(data, "goodship.db"): 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
+		}
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	again := start(t, data)
+	if got := again.stdout.String(); got != "" {
+		t.Errorf("the second start says %q", got)
+	}
+	for _, log := range []string{r.stderr.String(), again.stderr.String()} {
+		if secret.MatchString(log) {
+			t.Errorf("a key stands in the log:\n%s", log)
+		}
+	}
+	address := regexp.MustCompile(`grpc=(\S+)`).FindStringSubmatch(again.stderr.String())[1]
+	if reply := list(t, address, "{}", "authorization", "Bearer "+key, "goodship-act-for", "agent/jo"); len(reply.GetConversations()) != 1 {
+		t.Errorf("after a restart the agent sees %v", reply)
+	}
+}
+
+// tryCurl runs the curl commands of a text as a shell would.
+func tryCurl(t *testing.T, text string) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("there is no curl here")
+	}
+	var replies []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "curl ") {
+			continue
+		}
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", line).Output()
+		if err != nil || !json.Valid(out) || strings.Contains(string(out), "ErrorInfo") {
+			t.Errorf("%s\n%v: %s", line, err, out)
+		}
+		replies = append(replies, string(out))
+	}
+	wants := []string{`"displayName":"Captain Jo"`, `"displayName":"Ada"`, `"state":"STATE_WAITING"`, `"customerId":"ada"`}
+	if len(replies) != len(wants) {
+		t.Fatalf("%d curl commands, want %d", len(replies), len(wants))
+	}
+	for i, want := range wants {
+		if !strings.Contains(replies[i], want) {
+			t.Errorf("command %d answers %s, want %s in it", i+1, replies[i], want)
+		}
+	}
+}
+
+var grpcurlLine = regexp.MustCompile(`grpcurl -plaintext -H '(\S+): ([^']+)' -H '(\S+): ([^']+)' -d '([^']+)' (\S+) (\S+)/(\S+)`)
+
+// tryGRPCurl does what the grpcurl command of a text does, without the tool.
+func tryGRPCurl(t *testing.T, text string) {
+	p := grpcurlLine.FindStringSubmatch(text)
+	if p == nil {
+		t.Fatal("no grpcurl command")
+	}
+	if method := "/" + p[7] + "/" + p[8]; method != goodshipv1.ConversationService_ListConversations_FullMethodName {
+		t.Fatalf("it calls %s", method)
+	}
+	if reply := list(t, p[6], p[5], p[1], p[2], p[3], p[4]); len(reply.GetConversations()) != 1 {
+		t.Errorf("it answers %v", reply)
+	}
+}
+
+func list(t *testing.T, address, body string, md ...string) *goodshipv1.ListConversationsResponse {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var req goodshipv1.ListConversationsRequest
+	if err := protojson.Unmarshal([]byte(body), &req); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := goodshipv1.NewConversationServiceClient(conn).ListConversations(metadata.AppendToOutgoingContext(t.Context(), md...), &req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+// onServing is a log that calls a function when the server serves: what should not, must not go on for ever.
+type onServing func()
+
+func (f onServing) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("msg=serving")) {
+		f()
+	}
+	return len(p), nil
+}
+
+func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("not a folder"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(dir, "foreign")
+	if err := os.MkdirAll(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "goodship.db"), bytes.Repeat([]byte("no store "), 4000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used := filepath.Join(dir, "used")
+	start(t, used)
+
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a port in use", append(args(filepath.Join(dir, "never")), "--rest-address", taken.Addr().String()), "is in use: stop the program that has it, or choose another"},
+		{"no address", append(args(filepath.Join(dir, "never")), "--grpc-address", "nowhere"), "cannot listen for gRPC"},
+		{"a file for a folder", args(file), "choose another with --data"},
+		{"a folder below a file", args(filepath.Join(file, "below")), "choose another with --data"},
+		{"another program's file", args(foreign), "goodship.db"},
+		{"a store that is open", args(used), "has it open"},
+		{"an unknown flag", []string{"--colour"}, "--help"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			err := run(ctx, c.args, io.Discard, onServing(cancel))
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(oneLine(err), "\n") {
+				t.Errorf("got %v, want %q in it", err, c.want)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "never")); err == nil {
+		t.Error("a server that could not listen made its folder")
+	}
+}
+
+// The process itself: SIGTERM ends it in order, and a failure is one line and a status.
+func TestTheProcess(t *testing.T) {
+	server := func(args ...string) (*exec.Cmd, *buffer) {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+		cmd.Env = append(os.Environ(), asServer+"=1")
+		stderr := newBuffer()
+		cmd.Stderr = stderr
+		return cmd, stderr
+	}
+	cmd, stderr := server(args(t.TempDir())...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(stderr.String(), "msg=serving") {
+		<-stderr.heard
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(stderr.String(), "stopped") {
+		t.Errorf("after SIGTERM: %v\n%s", err, stderr)
+	}
+
+	cmd, stderr = server("--grpc-address", "nowhere")
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("a server that cannot start ends with %v", err)
+	}
+	if got := stderr.String(); !strings.HasPrefix(got, "goodship: ") || strings.Count(got, "\n") != 1 {
+		t.Errorf("it says %q", got)
+	}
+}
+
+func TestEnvironmentIsTheDefaultOfFlags(t *testing.T) {
+	t.Setenv("GOODSHIP_GRPC_ADDRESS", "nowhere")
+	if err := run(t.Context(), nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("got %v", err)
+	}
+}

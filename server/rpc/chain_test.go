@@ -1,0 +1,156 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/support"
+)
+
+func reasonOf(err error) goodshipv1.ErrorReason {
+	var f *fault.Fault
+	if !errors.As(err, &f) {
+		return goodshipv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+	}
+	return f.Reason()
+}
+
+// Every method × every kind of caller, with and without scopes: exactly what the contract says.
+func TestAccessIsWhatTheContractSays(t *testing.T) {
+	methods, err := methodsOf(services)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scopes := []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN}
+	for name, m := range methods {
+		for n := range goodshipv1.Caller_name {
+			kind := goodshipv1.Caller(n)
+			listed := slices.Contains(m.access.GetCallers(), kind)
+			err := mayCall(m, name, support.Caller{Kind: kind, Scopes: scopes})
+			if listed != (err == nil) {
+				t.Errorf("%s by %v, who is listed: %v: %v", name, kind, listed, err)
+			}
+			if !listed && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED {
+				t.Errorf("%s by %v: %v", name, kind, err)
+			}
+			err = mayCall(m, name, support.Caller{Kind: kind})
+			wantScope := listed && kind == goodshipv1.Caller_CALLER_BACKEND && m.access.GetScope() != goodshipv1.Scope_SCOPE_UNSPECIFIED
+			if wantScope != (reasonOf(err) == goodshipv1.ErrorReason_ERROR_REASON_SCOPE_MISSING) {
+				t.Errorf("%s by %v without scopes: %v", name, kind, err)
+			}
+		}
+	}
+}
+
+func TestAccessIsDeniedByDefault(t *testing.T) {
+	agent := support.Caller{Kind: goodshipv1.Caller_CALLER_AGENT}
+	for name, m := range map[string]*method{
+		"a method that the contract lacks": nil,
+		"a method that lists nobody":       {},
+		"a method that lists no kind":      {access: &goodshipv1.Access{Callers: []goodshipv1.Caller{goodshipv1.Caller_CALLER_UNSPECIFIED}}},
+	} {
+		for _, caller := range []support.Caller{agent, {}} {
+			if err := mayCall(m, "/a.B/C", caller); reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED {
+				t.Errorf("%s is open to %v: %v", name, caller.Kind, err)
+			}
+		}
+	}
+	everyone := &method{access: &goodshipv1.Access{Callers: []goodshipv1.Caller{goodshipv1.Caller_CALLER_UNSPECIFIED, goodshipv1.Caller_CALLER_AGENT}}}
+	if err := mayCall(everyone, "/a.B/C", support.Caller{}); err == nil {
+		t.Error("a caller of no kind is let in where UNSPECIFIED is listed")
+	}
+	if err := mayCall(everyone, "/a.B/C", agent); err != nil {
+		t.Errorf("an agent is refused: %v", err)
+	}
+}
+
+type stubStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s stubStream) Context() context.Context { return s.ctx }
+
+func TestStreamsAreDeniedByDefault(t *testing.T) {
+	c := &chain{calls: newCalls(), log: slog.New(slog.DiscardHandler)}
+	for name, wantOpen := range map[string]bool{
+		"/goodship.v1.ConversationService/WatchConversation":                     false,
+		"/grpc.health.v1.Health/Watch":                                           true,
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":              true,
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":         true,
+		"grpc.health.v1.Health/Watch":                                            false,
+		"/grpc.health.v1.HealthX/Watch":                                          false,
+		"/goodship.v1.ConversationService/grpc.health.v1.Health/WatchEverything": false,
+		"": false,
+	} {
+		ran := false
+		err := c.stream(nil, stubStream{ctx: t.Context()}, &grpc.StreamServerInfo{FullMethod: name}, func(any, grpc.ServerStream) error {
+			ran = true
+			return nil
+		})
+		if ran != wantOpen || (err == nil) != wantOpen {
+			t.Errorf("%q: ran %v, %v", name, ran, err)
+		}
+		if !wantOpen && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestAServiceThatStreamsIsRefusedAtTheStart(t *testing.T) {
+	desc := goodshipv1.MessageService_ServiceDesc
+	desc.Streams = []grpc.StreamDesc{{StreamName: "WatchMessages"}}
+	if _, err := methodsOf([]service{{desc: &desc}}); err == nil {
+		t.Error("a stream that the chain does not check is served")
+	}
+}
+
+func TestCallsEndInSteps(t *testing.T) {
+	c := newCalls()
+	ctx, leave, err := c.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.drain()
+	_, leaveSecond, err := c.enter(t.Context())
+	if err != nil {
+		t.Errorf("a call that came while draining: %v", err)
+	}
+	c.close()
+	if _, _, err := c.enter(t.Context()); err == nil {
+		t.Error("a call entered after the end")
+	} else if f := new(fault.Fault); !errors.As(err, &f) || f.Code() != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	idle := func() bool {
+		select {
+		case <-c.idle:
+			return true
+		default:
+			return false
+		}
+	}
+	if leaveSecond(); idle() {
+		t.Error("idle with a call in flight")
+	}
+	if ctx.Err() != nil {
+		t.Error("a call was ended before its time")
+	}
+	c.end()
+	<-ctx.Done()
+	if f := ended(ctx); f.Reason() != goodshipv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE {
+		t.Errorf("the call ended as %v", f)
+	}
+	if leave(); !idle() {
+		t.Error("not idle without a call")
+	}
+	c.close() // again: changes nothing
+}

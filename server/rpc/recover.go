@@ -1,0 +1,123 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"google.golang.org/grpc/codes"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/support"
+)
+
+// errNoMessage cannot happen while every service is generated from protos.
+var errNoMessage = errors.New("the request is no proto message")
+
+// contain runs a call so that whatever it does ends as a reply or as one fault: a panic and an error that is no fault are
+// told to the log whole, and to the caller as INTERNAL.
+func (c *chain) contain(ctx context.Context, name string, call func(context.Context) (any, error)) (resp any, err error) {
+	ctx, leave, err := c.calls.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	defer func() {
+		if p := recover(); p != nil {
+			resp, err = nil, panicked(ctx, c.log, name, p)
+		}
+	}()
+	if resp, err = call(ctx); err != nil {
+		return nil, asFault(ctx, c.log, name, err)
+	}
+	return resp, nil
+}
+
+// asFault returns the fault that an error is, or that it is to the caller. What is wrapped around a fault or an error of
+// the store's stays with us.
+func asFault(ctx context.Context, log *slog.Logger, name string, err error) error {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return ended(ctx)
+	}
+	if errors.As(support.Fault(err), &f) {
+		logStore(ctx, log, name, f.Code(), err)
+		return f
+	}
+	id := incidentID()
+	log.ErrorContext(ctx, "a call failed", "method", name, "incident", id, "error", err)
+	return internal(id)
+}
+
+// logStore tells the log what the store said where that is for operators to know.
+func logStore(ctx context.Context, log *slog.Logger, name string, code codes.Code, err error) {
+	switch code {
+	case codes.DataLoss:
+		log.ErrorContext(ctx, "a stored record is damaged", "method", name, "error", err)
+	case codes.Unavailable, codes.ResourceExhausted:
+		log.WarnContext(ctx, "the store takes no changes", "method", name, "error", err)
+	}
+}
+
+// panicked logs a panic and returns what the caller gets to know of it.
+func panicked(ctx context.Context, log *slog.Logger, name string, p any) error {
+	id := incidentID()
+	log.ErrorContext(ctx, "a call panicked", "method", name, "incident", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return internal(id)
+}
+
+// ended returns the fault of a call whose context is done.
+func ended(ctx context.Context) *fault.Fault {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errStopping):
+		return stopping()
+	case errors.Is(cause, context.DeadlineExceeded):
+		return callEnded(codes.DeadlineExceeded, "The deadline passed before the call was done")
+	default:
+		return callEnded(codes.Canceled, "The caller ended the call before it was done")
+	}
+}
+
+func callEnded(code codes.Code, what string) *fault.Fault {
+	return fault.New(code, goodshipv1.ErrorReason_ERROR_REASON_CALL_ENDED,
+		"%s. Repeat it with the same request id to learn whether it took effect.", what)
+}
+
+func internal(incident string) *fault.Fault {
+	return fault.New(codes.Internal, goodshipv1.ErrorReason_ERROR_REASON_INTERNAL,
+		"Something failed on our side. Try again, with the same request id; if it stays, give the operators the incident %s.", incident).
+		With("incident", incident)
+}
+
+// incidentID returns a name to find a failure in the log by.
+func incidentID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, says its documentation
+	return hex.EncodeToString(b[:])
+}
+
+// containHTTP does for the gateway's own code what contain does for calls.
+func (g *gateway) containHTTP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler { // net/http's own way to drop a connection
+				panic(p)
+			}
+			g.writeError(w, r, panicked(r.Context(), g.log, "REST", p))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

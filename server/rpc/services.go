@@ -1,0 +1,184 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/support"
+)
+
+// Service is what this package makes reachable: the services of goodship.v1 and what the transport asks of them.
+// *support.Service is one.
+type Service interface {
+	goodshipv1.ConversationServiceServer
+	goodshipv1.MessageServiceServer
+	goodshipv1.ResolutionServiceServer
+	goodshipv1.DeskServiceServer
+	goodshipv1.DirectoryServiceServer
+	goodshipv1.AdminServiceServer
+
+	// Authenticate returns the caller that a bearer token and the metadata `goodship-act-for` (empty if absent) stand for.
+	Authenticate(ctx context.Context, token, actFor string) (support.Caller, error)
+	// Ready returns nil while the service can do its work, or why it cannot.
+	Ready() error
+}
+
+// service is a service as gRPC and the gateway know it.
+type service struct {
+	desc *grpc.ServiceDesc
+	rest func(context.Context, *runtime.ServeMux, grpc.ClientConnInterface) error
+}
+
+// services are all that is served, over gRPC and REST alike.
+var services = []service{
+	{&goodshipv1.ConversationService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterConversationServiceHandlerClient(ctx, mux, goodshipv1.NewConversationServiceClient(c))
+	}},
+	{&goodshipv1.MessageService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterMessageServiceHandlerClient(ctx, mux, goodshipv1.NewMessageServiceClient(c))
+	}},
+	{&goodshipv1.ResolutionService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterResolutionServiceHandlerClient(ctx, mux, goodshipv1.NewResolutionServiceClient(c))
+	}},
+	{&goodshipv1.DeskService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterDeskServiceHandlerClient(ctx, mux, goodshipv1.NewDeskServiceClient(c))
+	}},
+	{&goodshipv1.DirectoryService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterDirectoryServiceHandlerClient(ctx, mux, goodshipv1.NewDirectoryServiceClient(c))
+	}},
+	{&goodshipv1.AdminService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterAdminServiceHandlerClient(ctx, mux, goodshipv1.NewAdminServiceClient(c))
+	}},
+}
+
+// method is what the contract says of one method. It is read from the descriptors once, at start.
+type method struct {
+	// name is the method's own, without its service.
+	name string
+	// access says who may call it; nil if the contract does not say, and then nobody may.
+	access *goodshipv1.Access
+	input  protoreflect.MessageType
+	// requestID and etag are the fields of the request that headers may fill; nil if it has none.
+	requestID, etag protoreflect.FieldDescriptor
+	// route is where REST finds it; nil if it does not.
+	route *route
+}
+
+// route is a method's place in REST.
+type route struct {
+	method *method
+	// verb is the HTTP method, pattern the path as runtime.Pattern prints it.
+	verb, pattern string
+	// inPath are the fields of the request that the path holds, by their names in the path.
+	inPath map[string]protoreflect.FieldDescriptor
+	// body is what the body holds: the whole request if wholeBody, else one field of it; nothing if that is nil.
+	body      protoreflect.FieldDescriptor
+	wholeBody bool
+}
+
+// methodsOf reads what the contract says of the methods of services, by their full names as in `/package.Service/Method`.
+func methodsOf(services []service) (map[string]*method, error) {
+	all := map[string]*method{}
+	for _, s := range services {
+		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(s.desc.ServiceName))
+		if err != nil {
+			return nil, fmt.Errorf("the contract has no service %s: %w", s.desc.ServiceName, err)
+		}
+		if len(s.desc.Streams) > 0 {
+			return nil, fmt.Errorf("method %s of %s streams, and the chain has nothing that would check it", s.desc.Streams[0].StreamName, s.desc.ServiceName)
+		}
+		methods := d.(protoreflect.ServiceDescriptor).Methods()
+		for i := range methods.Len() {
+			m, err := methodOf(methods.Get(i))
+			if err != nil {
+				return nil, fmt.Errorf("method %s: %w", methods.Get(i).FullName(), err)
+			}
+			all["/"+s.desc.ServiceName+"/"+m.name] = m
+		}
+	}
+	return all, nil
+}
+
+func methodOf(d protoreflect.MethodDescriptor) (*method, error) {
+	input, err := protoregistry.GlobalTypes.FindMessageByName(d.Input().FullName())
+	if err != nil {
+		return nil, err
+	}
+	m := &method{
+		name:      string(d.Name()),
+		input:     input,
+		requestID: stringField(d.Input(), "request_id"),
+		etag:      stringField(d.Input(), "etag"),
+	}
+	if access, ok := proto.GetExtension(d.Options(), goodshipv1.E_Access).(*goodshipv1.Access); ok && access != nil {
+		m.access = access
+	}
+	if rule, ok := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule); ok && rule != nil {
+		m.route, err = routeOf(m, rule)
+	}
+	return m, err
+}
+
+// stringField returns a singular string field by its name, or nil.
+func stringField(d protoreflect.MessageDescriptor, name protoreflect.Name) protoreflect.FieldDescriptor {
+	f := d.Fields().ByName(name)
+	if f == nil || f.Kind() != protoreflect.StringKind || f.Cardinality() == protoreflect.Repeated {
+		return nil
+	}
+	return f
+}
+
+// variable is a field of the request in the path of an HTTP rule, as in `{conversation_id}`.
+var variable = regexp.MustCompile(`\{([a-z0-9_]+)\}`)
+
+func routeOf(m *method, rule *annotations.HttpRule) (*route, error) {
+	verb, path := verbOf(rule)
+	if verb == "" || len(rule.GetAdditionalBindings()) > 0 || rule.GetResponseBody() != "" {
+		return nil, fmt.Errorf("the gateway's checks do not know the HTTP rule %v", rule)
+	}
+	r := &route{method: m, verb: verb, inPath: map[string]protoreflect.FieldDescriptor{}}
+	fields := m.input.Descriptor().Fields()
+	for _, v := range variable.FindAllStringSubmatch(path, -1) {
+		f := fields.ByName(protoreflect.Name(v[1]))
+		if f == nil {
+			return nil, fmt.Errorf("the path %s names %s, which the request lacks", path, v[1])
+		}
+		r.inPath[v[1]] = f
+	}
+	r.pattern = variable.ReplaceAllString(path, "{$1=*}")
+	switch body := rule.GetBody(); body {
+	case "":
+	case "*":
+		r.wholeBody = true
+	default:
+		if r.body = fields.ByName(protoreflect.Name(body)); r.body == nil || r.body.Message() == nil || r.body.IsMap() || r.body.IsList() {
+			return nil, fmt.Errorf("the body is %s, which is no message of the request", body)
+		}
+	}
+	return r, nil
+}
+
+func verbOf(rule *annotations.HttpRule) (verb, path string) {
+	switch p := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		return "GET", p.Get
+	case *annotations.HttpRule_Put:
+		return "PUT", p.Put
+	case *annotations.HttpRule_Post:
+		return "POST", p.Post
+	case *annotations.HttpRule_Delete:
+		return "DELETE", p.Delete
+	case *annotations.HttpRule_Patch:
+		return "PATCH", p.Patch
+	}
+	return "", ""
+}

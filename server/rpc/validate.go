@@ -1,0 +1,150 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+)
+
+// newValidator compiles the rules of all requests now, so that no call waits for it and a bad rule fails the start.
+func newValidator(methods map[string]*method) (protovalidate.Validator, error) {
+	var requests []proto.Message
+	for _, m := range methods {
+		requests = append(requests, m.input.New().Interface())
+	}
+	v, err := protovalidate.New(protovalidate.WithMessages(requests...))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range requests {
+		var invalid *protovalidate.ValidationError
+		if err := v.Validate(r); err != nil && !errors.As(err, &invalid) {
+			return nil, fmt.Errorf("the rules of %s: %w", r.ProtoReflect().Descriptor().FullName(), err)
+		}
+	}
+	return v, nil
+}
+
+// validate returns nil if a request is as the contract wants it. Violations name their fields as the proto does.
+func (c *chain) validate(req proto.Message) error {
+	if path, ok := unknownField(req.ProtoReflect(), ""); ok {
+		return unknown(path)
+	}
+	err := c.validator.Validate(req)
+	var invalid *protovalidate.ValidationError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	var violations []*errdetails.BadRequest_FieldViolation
+	for _, v := range invalid.Violations[:min(len(invalid.Violations), maxViolations)] {
+		path := protovalidate.FieldPathString(v.Proto.GetField())
+		if path == "" {
+			path = "request"
+		}
+		violations = append(violations, &errdetails.BadRequest_FieldViolation{
+			Field: short(path), Description: short(v.Proto.GetMessage()), Reason: v.Proto.GetRuleId(),
+		})
+	}
+	return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+		"The request is invalid: %s. Change that and send it again.", inWords(violations, len(invalid.Violations))).Violations(violations...)
+}
+
+// An error travels in trailers over gRPC, and many clients take no more than 8 KiB of them. So a request that is wrong in
+// thousands of ways is told of the first ones, and what it says itself is not sent back at length.
+const (
+	maxViolations = 10
+	maxEcho       = 200
+)
+
+// short returns the beginning of what a caller may have sent.
+func short(s string) string {
+	if len(s) <= maxEcho {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxEcho], "") + "…"
+}
+
+// inWords tells the first violations; the details have more.
+func inWords(violations []*errdetails.BadRequest_FieldViolation, all int) string {
+	const few = 3
+	var words []string
+	for _, v := range violations[:min(len(violations), few)] {
+		words = append(words, v.GetField()+" "+v.GetDescription())
+	}
+	if all > few {
+		words = append(words, fmt.Sprintf("and %d more", all-few))
+	}
+	return strings.Join(words, "; ")
+}
+
+// unknown returns the fault of a field that the contract does not have.
+func unknown(path string) *fault.Fault {
+	path = short(path)
+	return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_UNKNOWN_FIELD,
+		"The request holds a field that the contract does not know: %s. Leave it out, or use a server that knows it.", path).
+		Violations(&errdetails.BadRequest_FieldViolation{Field: path, Description: "is no field of the contract"})
+}
+
+// unknownField returns the path of a field that a message holds and the contract does not have, its number as its name.
+// Messages below are searched too, in the order of the contract.
+func unknownField(m protoreflect.Message, path string) (string, bool) {
+	if raw := m.GetUnknown(); len(raw) > 0 {
+		number, _, _ := protowire.ConsumeTag(raw)
+		return join(path, fmt.Sprint(number)), true
+	}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if !m.Has(f) || !holdsMessages(f) {
+			continue
+		}
+		if p, ok := unknownBelow(m.Get(f), f, join(path, string(f.Name()))); ok {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+func holdsMessages(f protoreflect.FieldDescriptor) bool {
+	if f.IsMap() {
+		return f.MapValue().Message() != nil
+	}
+	return f.Message() != nil
+}
+
+func unknownBelow(v protoreflect.Value, f protoreflect.FieldDescriptor, path string) (found string, ok bool) {
+	switch {
+	case f.IsList():
+		for i := range v.List().Len() {
+			if found, ok = unknownField(v.List().Get(i).Message(), fmt.Sprintf("%s[%d]", path, i)); ok {
+				return found, ok
+			}
+		}
+		return "", false
+	case f.IsMap():
+		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+			found, ok = unknownField(v.Message(), fmt.Sprintf("%s[%q]", path, k.String()))
+			return !ok
+		})
+		return found, ok
+	default:
+		return unknownField(v.Message(), path)
+	}
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
