@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/store/bolt"
 	"github.com/goodship/goodship/server/support"
@@ -31,10 +30,10 @@ import (
 
 // flags are the command's flags. Each has its default here, and its environment variable before that.
 type flags struct {
-	Data           string `default:"./goodship-data" env:"GOODSHIP_DATA" help:"Folder that holds everything; made if missing." placeholder:"FOLDER"`
-	GRPCAddress    string `default:"127.0.0.1:9090" env:"GOODSHIP_GRPC_ADDRESS" help:"Where gRPC listens." name:"grpc-address" placeholder:"HOST:PORT"`
-	RESTAddress    string `default:"127.0.0.1:8080" env:"GOODSHIP_REST_ADDRESS" help:"Where REST listens." name:"rest-address" placeholder:"HOST:PORT"`
-	AdminAddress   string `default:"127.0.0.1:9091" env:"GOODSHIP_ADMIN_ADDRESS" help:"Where health and readiness listen." name:"admin-address" placeholder:"HOST:PORT"`
+	Data           string `default:"./goodship-data" env:"GOODSHIP_DATA" help:"Folder that holds everything, made if missing; ${default} by default." placeholder:"FOLDER"`
+	GRPCAddress    string `default:"127.0.0.1:9090" env:"GOODSHIP_GRPC_ADDRESS" help:"Where gRPC listens; ${default} by default." name:"grpc-address" placeholder:"HOST:PORT"`
+	RESTAddress    string `default:"127.0.0.1:8080" env:"GOODSHIP_REST_ADDRESS" help:"Where REST listens; ${default} by default." name:"rest-address" placeholder:"HOST:PORT"`
+	AdminAddress   string `default:"127.0.0.1:9091" env:"GOODSHIP_ADMIN_ADDRESS" help:"Where health and readiness listen; ${default} by default." name:"admin-address" placeholder:"HOST:PORT"`
 	AcceptRollback bool   `env:"GOODSHIP_ACCEPT_ROLLBACK" help:"Open a file that lost one of its two meta pages, and with it perhaps the newest change."`
 }
 
@@ -80,7 +79,7 @@ func serve(ctx context.Context, f flags, l *rpc.Listeners, stdout io.Writer, log
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("the data folder %s is not writable: change its owner, or choose another with --data: %w", f.Data, err)
 	} else if err != nil {
-		return err
+		return fmt.Errorf("%w; --data chooses another folder", err)
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
 

@@ -16,13 +16,12 @@ import (
 	"syscall"
 	"testing"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // asServer makes the test binary be the server, so that tests can send it signals.
@@ -294,5 +293,20 @@ func TestEnvironmentIsTheDefaultOfFlags(t *testing.T) {
 	t.Setenv("GOODSHIP_GRPC_ADDRESS", "nowhere")
 	if err := run(t.Context(), nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAddressesThatAreShownCanBeCalled(t *testing.T) {
+	for address, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:", "[::]:0": "127.0.0.1:", "0.0.0.0:0": "127.0.0.1:"} {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Skipf("this machine has no %s: %v", address, err)
+		}
+		if got := reachable(l); !strings.HasPrefix(got, want) {
+			t.Errorf("%s is shown as %s", address, got)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

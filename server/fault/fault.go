@@ -12,13 +12,12 @@ import (
 	"strings"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // Domain is the domain of every ErrorInfo that the server sends.

@@ -6,12 +6,11 @@ import (
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/fault"
 )
 
 func notFound() *fault.Fault {

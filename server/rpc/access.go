@@ -4,11 +4,10 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/grpc/codes"
 )
 
 // mayCall returns nil if the contract lets the caller make a call. It denies by default: a method that is unknown (nil), or

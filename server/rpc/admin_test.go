@@ -7,12 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goodship/goodship/server/rpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
-
-	"github.com/goodship/goodship/server/rpc"
 )
 
 func adminGet(t *testing.T, to *target, path string) (int, string) {

@@ -6,10 +6,9 @@ import (
 	"strings"
 
 	"buf.build/go/protovalidate"
+	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/goodship/goodship/server/support"
 )
 
 // chain is what every call passes, whether it came over gRPC or REST.

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 )
 
 func reasonOf(err error) goodshipv1.ErrorReason {
@@ -153,4 +155,14 @@ func TestCallsEndInSteps(t *testing.T) {
 		t.Error("not idle without a call")
 	}
 	c.close() // again: changes nothing
+}
+
+func TestAPanicOfTheGatewayItselfIsContained(t *testing.T) {
+	g := &gateway{log: slog.New(slog.DiscardHandler)}
+	h := g.containHTTP(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/workspace", nil))
+	if checkReply(t, w); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "boom") {
+		t.Errorf("HTTP %d %s", w.Code, w.Body)
+	}
 }

@@ -7,13 +7,12 @@ import (
 	"testing"
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // The contract, held to what design.md section 4 says of it. That every element has a comment is checked by `buf lint`

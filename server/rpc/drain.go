@@ -5,10 +5,9 @@ import (
 	"errors"
 	"sync"
 
-	"google.golang.org/grpc/codes"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
+	"google.golang.org/grpc/codes"
 )
 
 // errStopping is why the contexts of calls end when the server waits for them no longer.

@@ -10,15 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/support"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/fault"
-	"github.com/goodship/goodship/server/support"
 )
 
 // anybody serves whoever comes, as an agent, and every method says that it is not there.

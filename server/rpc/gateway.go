@@ -103,20 +103,22 @@ func setETag(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 // marshaler is JSON by the contract: camelCase, what is unset left out, unknown fields refused.
 type marshaler struct{ *runtime.JSONPb }
 
-// Marshal writes without the spaces that protojson puts in at random, by build, so that nobody relies on its bytes.
+// Marshal writes one line. protojson puts in spaces at random, by build, so that nobody relies on its bytes.
 func (m marshaler) Marshal(v any) ([]byte, error) {
 	b, err := m.JSONPb.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return compact(b)
+	return line(b)
 }
 
-func compact(b []byte) ([]byte, error) {
+// line is JSON in one line that ends, for those who read it in a terminal.
+func line(b []byte) ([]byte, error) {
 	var buf bytes.Buffer
 	if err := json.Compact(&buf, b); err != nil {
 		return nil, err
 	}
+	buf.WriteByte('\n')
 	return buf.Bytes(), nil
 }
 
@@ -125,7 +127,7 @@ func marshalJSON(m proto.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compact(b)
+	return line(b)
 }
 
 // routeOf returns where a request that the mux found a place for goes, or nil.

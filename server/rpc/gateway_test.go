@@ -9,20 +9,25 @@ import (
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/rpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/fault"
-	"github.com/goodship/goodship/server/rpc"
 )
 
-// rest sends a request with the key of every scope and returns the reply, read and closed.
-func rest(t *testing.T, to *target, verb, path, body string, header ...string) (*http.Response, string) {
+// reply is what REST answered beside the body.
+type reply struct {
+	StatusCode      int
+	Header, Trailer http.Header
+}
+
+// rest sends a request with the key of every scope.
+func rest(t *testing.T, to *target, verb, path, body string, header ...string) (reply, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), verb, to.url+path, strings.NewReader(body))
 	if err != nil {
@@ -44,7 +49,7 @@ func rest(t *testing.T, to *target, verb, path, body string, header ...string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(b)
+	return reply{resp.StatusCode, resp.Header, resp.Trailer}, string(b)
 }
 
 func TestRESTReachesTheMethodWithWhatWasSent(t *testing.T) {
@@ -127,7 +132,7 @@ func TestRESTReplies(t *testing.T) {
 	}}
 	to := serve(t, svc, rpc.Config{})
 	resp, body := rest(t, to, "GET", "/v1/conversations/"+conv, "", "TE", "trailers", "Accept", "text/html")
-	if want := `{"id":"` + conv + `","state":"STATE_WAITING","messageCount":2,"etag":"9"}`; body != want {
+	if want := `{"id":"` + conv + `","state":"STATE_WAITING","messageCount":2,"etag":"9"}` + "\n"; body != want {
 		t.Errorf("got  %s\nwant %s", body, want)
 	}
 	for name, want := range map[string]string{

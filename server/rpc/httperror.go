@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
@@ -15,9 +17,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/fault"
 )
 
 // httpStatus is where REST has a better word than the code's own.

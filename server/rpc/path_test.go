@@ -11,12 +11,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/rpc"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/protobuf/proto"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/rpc"
 )
 
 // CVE-2026-33186: a `:path` without its slash was routed to the method, while a check by path did not know it. No spelling

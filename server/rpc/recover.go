@@ -10,11 +10,10 @@ import (
 	"net/http"
 	"runtime/debug"
 
-	"google.golang.org/grpc/codes"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/grpc/codes"
 )
 
 // errNoMessage cannot happen while every service is generated from protos.
@@ -113,7 +112,7 @@ func (g *gateway) containHTTP(next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler { // net/http's own way to drop a connection
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // net/http's own way to drop a connection
 				panic(p)
 			}
 			g.writeError(w, r, panicked(r.Context(), g.log, "REST", p))

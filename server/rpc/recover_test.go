@@ -11,15 +11,14 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 func incoming(ctx context.Context) metadata.MD {
@@ -140,11 +139,11 @@ func TestErrorsOfTheStoreBecomeFaultsAndDamageIsLogged(t *testing.T) {
 
 func TestACallWhoseCallerLeftIsNoIncident(t *testing.T) {
 	book := &logBook{}
-	entered, left := make(chan struct{}), make(chan error, 1)
+	entered, left := make(chan struct{}), make(chan struct{})
 	svc := &fake{get: func(ctx context.Context, _ *goodshipv1.GetConversationRequest) (*goodshipv1.Conversation, error) {
 		close(entered)
 		<-ctx.Done()
-		left <- ctx.Err()
+		defer close(left)
 		return nil, fmt.Errorf("waiting: %w", ctx.Err())
 	}}
 	to := serve(t, svc, rpc.Config{Log: slog.New(slog.NewTextHandler(book, nil))})

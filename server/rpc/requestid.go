@@ -4,11 +4,10 @@ import (
 	"context"
 	"strings"
 
+	"github.com/goodship/goodship/server/fault"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/goodship/goodship/server/fault"
 )
 
 // The metadata that stands for a field of the request. Over REST they are headers.

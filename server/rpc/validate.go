@@ -6,14 +6,13 @@ import (
 	"strings"
 
 	"buf.build/go/protovalidate"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/fault"
 )
 
 // newValidator compiles the rules of all requests now, so that no call waits for it and a bad rule fails the start.

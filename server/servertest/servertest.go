@@ -25,12 +25,11 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/store/bolt"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // Server is a server that runs until the end of its test, seen from one workspace. Its methods are for that test's
