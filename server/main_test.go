@@ -132,40 +132,36 @@ func TestTheFirstStartShowsAKeyAndCommandsThatWork(t *testing.T) {
 		}
 	}
 	address := regexp.MustCompile(`grpc=(\S+)`).FindStringSubmatch(again.stderr.String())[1]
-	if reply := list(t, address, "{}", "authorization", "Bearer "+key, "goodship-act-for", "agent/jo"); len(reply.GetConversations()) != 1 {
+	if reply := list(t, address, "{}", "authorization", "Bearer "+key, "goodship-act-for", "agent/captain"); len(reply.GetConversations()) != 1 {
 		t.Errorf("after a restart the agent sees %v", reply)
 	}
 }
 
-// tryCurl runs the curl commands of a text as a shell would.
+// tryCurl runs the lines of a text that are commands, in one shell, as a reader would paste them.
 func tryCurl(t *testing.T, text string) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("there is no curl here")
-	}
-	var replies []string
+	var script []string
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "curl ") {
-			continue
+		if strings.HasPrefix(line, "export ") || strings.HasPrefix(line, "curl ") {
+			script = append(script, line)
 		}
-		out, err := exec.CommandContext(t.Context(), "sh", "-c", line).Output()
-		if err != nil || !json.Valid(out) || strings.Contains(string(out), "ErrorInfo") {
-			t.Errorf("%s\n%v: %s", line, err, out)
-		}
-		replies = append(replies, string(out))
 	}
-	wants := []string{`"displayName":"Captain Jo"`, `"displayName":"Ada"`, `"state":"STATE_WAITING"`, `"customerId":"ada"`}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.Join(script, "echo ---\n")).Output()
+	if err != nil || strings.Contains(string(out), "ErrorInfo") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	replies := strings.Split(string(out), "---\n")[1:] // the export says nothing
+	wants := []string{`"displayName":"Captain"`, `"state":"STATE_WAITING"`, `"customerId":"lieutenant"`}
 	if len(replies) != len(wants) {
-		t.Fatalf("%d curl commands, want %d", len(replies), len(wants))
+		t.Fatalf("got %d replies, want %d:\n%s", len(replies), len(wants), out)
 	}
 	for i, want := range wants {
-		if !strings.Contains(replies[i], want) {
+		if !json.Valid([]byte(replies[i])) || !strings.Contains(replies[i], want) {
 			t.Errorf("command %d answers %s, want %s in it", i+1, replies[i], want)
 		}
 	}
 }
 
-var grpcurlLine = regexp.MustCompile(`grpcurl -plaintext -H '(\S+): ([^']+)' -H '(\S+): ([^']+)' -d '([^']+)' (\S+) (\S+)/(\S+)`)
+var grpcurlLine = regexp.MustCompile(`grpcurl -plaintext -H "(\S+): Bearer \$KEY" -H '(\S+): ([^']+)' -d '([^']+)' (\S+) (\S+)/(\S+)`)
 
 // tryGRPCurl does what the grpcurl command of a text does, without the tool.
 func tryGRPCurl(t *testing.T, text string) {
@@ -173,10 +169,10 @@ func tryGRPCurl(t *testing.T, text string) {
 	if p == nil {
 		t.Fatal("no grpcurl command")
 	}
-	if method := "/" + p[7] + "/" + p[8]; method != goodshipv1.ConversationService_ListConversations_FullMethodName {
+	if method := "/" + p[6] + "/" + p[7]; method != goodshipv1.ConversationService_ListConversations_FullMethodName {
 		t.Fatalf("it calls %s", method)
 	}
-	if reply := list(t, p[6], p[5], p[1], p[2], p[3], p[4]); len(reply.GetConversations()) != 1 {
+	if reply := list(t, p[5], p[4], p[1], "Bearer "+secret.FindString(text), p[2], p[3]); len(reply.GetConversations()) != 1 {
 		t.Errorf("it answers %v", reply)
 	}
 }

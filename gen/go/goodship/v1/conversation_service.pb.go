@@ -1371,11 +1371,12 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"incidentId\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfa\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x03\n" +
 	"\x19UpdateConversationRequest\x12F\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x12N\n" +
-	"\fconversation\x18\x02 \x01(\v2\x1f.goodship.v1.ConversationUpdateB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\fconversation\x12m\n" +
-	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB0\xe0A\x01\xbaH*\xe2\x01'\x12\asubject\x12\acontext\x12\x06labels\x12\vincident_idR\n" +
+	"\fconversation\x18\x02 \x01(\v2\x1f.goodship.v1.ConversationUpdateB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\fconversation\x12\xdc\x01\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x9e\x01\xe0A\x01\xbaH\x97\x01\xba\x01j\n" +
+	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01'\x12\asubject\x12\acontext\x12\x06labels\x12\vincident_idR\n" +
 	"updateMask\x12\x1e\n" +
 	"\x04etag\x18\x04 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\x126\n" +

@@ -54,7 +54,7 @@ const (
 	ErrorReason_ERROR_REASON_CREDENTIAL_INVALID ErrorReason = 21
 	// PERMISSION_DENIED. The key lacks a scope. Metadata: `scope`.
 	ErrorReason_ERROR_REASON_SCOPE_MISSING ErrorReason = 22
-	// PERMISSION_DENIED. This kind of caller may not call the method. Metadata: `caller`, `allowed`.
+	// PERMISSION_DENIED. This kind of caller may not call the method. Metadata: `caller`; `allowed`, separated by commas.
 	ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED ErrorReason = 23
 	// INVALID_ARGUMENT. `goodship-act-for` is neither `customer/<id>` nor `agent/<id>`.
 	ErrorReason_ERROR_REASON_ACT_FOR_INVALID ErrorReason = 24
@@ -92,7 +92,7 @@ const (
 	ErrorReason_ERROR_REASON_NOTHING_TO_CONFIRM ErrorReason = 66
 	// FAILED_PRECONDITION. The resolution named is not open any more. Metadata: `resolution_number`, the one that is, if any.
 	ErrorReason_ERROR_REASON_RESOLUTION_NOT_OPEN ErrorReason = 67
-	// FAILED_PRECONDITION. The conversation is RESOLVED, where this cannot be done. Metadata: `state`, `allowed`.
+	// FAILED_PRECONDITION. The conversation is RESOLVED, where this cannot be done. Metadata: `state`; `allowed`, separated by commas.
 	ErrorReason_ERROR_REASON_CONVERSATION_RESOLVED ErrorReason = 68
 	// FAILED_PRECONDITION. Another agent owns the conversation, is present and in time. Metadata: `owner_id`.
 	ErrorReason_ERROR_REASON_OWNED_BY_ANOTHER ErrorReason = 69
@@ -128,7 +128,7 @@ const (
 	ErrorReason_ERROR_REASON_LIMIT_REACHED ErrorReason = 84
 	// UNAVAILABLE. The store cannot take the change now; nothing was changed, or the same request id tells. Try again.
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 100
-	// RESOURCE_EXHAUSTED. The disk is full: reads go on, writes are taken again as soon as there is room.
+	// RESOURCE_EXHAUSTED (REST: 503). The disk is full: reads go on, writes are taken again as soon as there is room.
 	ErrorReason_ERROR_REASON_STORE_FULL ErrorReason = 101
 	// DATA_LOSS. A stored record is damaged; operators restore a backup.
 	ErrorReason_ERROR_REASON_DATA_LOSS ErrorReason = 102
