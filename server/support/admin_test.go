@@ -7,12 +7,11 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // updates changes settings of the workspace.
@@ -22,6 +21,7 @@ func (w *world) updates(settings *goodshipv1.Workspace, fields ...string) *goods
 }
 
 func TestNewWorkspace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	got := do[*goodshipv1.Workspace](w, backend, &goodshipv1.GetWorkspaceRequest{})
 	same(t, "settings", got, &goodshipv1.Workspace{
@@ -32,10 +32,12 @@ func TestNewWorkspace(t *testing.T) {
 	some, err := w.HasWorkspaces(t.Context())
 	equal(t, "has workspaces", some, true)
 	equal(t, "error", err, nil)
+	equal(t, "ready", w.Ready(), nil)
 }
 
 // TestUpdateWorkspaceChangesWhatIsNamed gives a whole workspace and names one field at a time.
 func TestUpdateWorkspaceChangesWhatIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	give := &goodshipv1.Workspace{
 		DisplayName: "Better", BrandVoice: "Warm", Promise: durationpb.New(time.Minute),
@@ -76,6 +78,7 @@ func weekdays() *goodshipv1.OpeningHours {
 }
 
 func TestUpdateWorkspaceRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	place := func(zone string) *goodshipv1.Workspace {
 		hours := weekdays()
@@ -97,6 +100,9 @@ func TestUpdateWorkspaceRefuses(t *testing.T) {
 	} {
 		w.refuses(backend, test.req, "InvalidArgument INVALID_REQUEST "+test.want)
 	}
+	for _, broken := range []*durationpb.Duration{{Seconds: 70, Nanos: -1}, {Seconds: 70, Nanos: 1e9}} {
+		w.refuses(backend, &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{Promise: broken}, UpdateMask: mask("promise")}, "InvalidArgument INVALID_REQUEST workspace.promise")
+	}
 	first := do[*goodshipv1.Workspace](w, backend, &goodshipv1.GetWorkspaceRequest{}).Etag
 	w.updates(&goodshipv1.Workspace{BrandVoice: "Warm"}, "brand_voice")
 	stale := &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{}, UpdateMask: mask("brand_voice"), Etag: first}
@@ -105,6 +111,7 @@ func TestUpdateWorkspaceRefuses(t *testing.T) {
 
 // TestSettingsHaveBounds holds what the proto declares: the service relies on it.
 func TestSettingsHaveBounds(t *testing.T) {
+	t.Parallel()
 	day := 24 * time.Hour
 	for field, bounds := range map[string][2]time.Duration{
 		"promise": {time.Minute, day}, "assume_after": {time.Hour, 90 * day}, "lapse_after": {time.Hour, 365 * day},
@@ -127,6 +134,7 @@ func TestSettingsHaveBounds(t *testing.T) {
 
 // TestPromiseInOpeningHours changes the settings under a running promise, and looks at those that begin afterwards.
 func TestPromiseInOpeningHours(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t) // it is Sunday, 10:00 in Madrid
 	due := func(id string) string { return w.reads(backend, id).Promise.DueTime.AsTime().Format(time.RFC3339) }
 	before := w.opens(kim, "Hello?")
@@ -139,11 +147,16 @@ func TestPromiseInOpeningHours(t *testing.T) {
 	equal(t, "due, opened on Monday, 16:30 in Madrid", due(w.opens(lou, "Hello?")), "2026-03-02T16:30:00Z")
 	w.clock.Jump(time.Hour)
 	equal(t, "due, opened on Monday, 17:30 in Madrid", due(w.opens(lou, "Hello?")), "2026-03-03T09:00:00Z")
+	hours := weekdays()
+	hours.Intervals[0].CloseMinute = 20 * 60
+	w.updates(&goodshipv1.Workspace{OpeningHours: hours}, "opening_hours")
+	equal(t, "due, opened on Monday, 17:30, open until 20:00", due(w.opens(lou, "Hello?")), "2026-03-02T17:30:00Z")
 	w.updates(&goodshipv1.Workspace{}, "opening_hours")
 	equal(t, "due, always open again", due(w.opens(lou, "Hello?")), "2026-03-02T17:30:00Z")
 }
 
 func TestCreateApiKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	expire := timestamppb.New(w.clock.Now().Add(time.Hour))
 	made := w.newKey(&goodshipv1.CreateApiKeyRequest{
@@ -168,6 +181,7 @@ func TestCreateApiKey(t *testing.T) {
 }
 
 func TestRevokeApiKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	key := w.newKey(&goodshipv1.CreateApiKeyRequest{DisplayName: "Shop"}).ApiKey
 	revoke := &goodshipv1.RevokeApiKeyRequest{ApiKeyId: key.Id}
@@ -180,8 +194,26 @@ func TestRevokeApiKey(t *testing.T) {
 	w.refuses(backend, &goodshipv1.RevokeApiKeyRequest{ApiKeyId: "key_" + strings.Repeat("0", 26)}, "NotFound API_KEY_NOT_FOUND")
 }
 
+// TestTimesThatNoCalendarHas sends times that pass for valid on the wire, and could not be shown as JSON once they are kept.
+func TestTimesThatNoCalendarHas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.by(kim)
+	for _, broken := range []*timestamppb.Timestamp{{Seconds: 1 << 40}, {Seconds: -1 << 40}, {Seconds: 1 << 33, Nanos: -1}, {Seconds: 1 << 33, Nanos: 1e9}} {
+		for field, req := range map[string]proto.Message{
+			"expire_time":   &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop", ExpireTime: broken},
+			"until_time":    &goodshipv1.BlockCustomerRequest{CustomerId: "kim", Reason: "x", UntilTime: broken},
+			"active_after":  &goodshipv1.ListConversationsRequest{ActiveAfter: broken},
+			"active_before": &goodshipv1.ListConversationsRequest{ActiveBefore: broken},
+		} {
+			w.refuses(backend, req, "InvalidArgument INVALID_REQUEST "+field)
+		}
+	}
+}
+
 // TestRepliesAreCopies changes replies, which must change nothing of the service's.
 func TestRepliesAreCopies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.opens(kim, "Hello?")
 	before := image(t, w.store)

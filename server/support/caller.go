@@ -134,7 +134,7 @@ func (s *Service) asAgent(ctx context.Context, c Caller) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	s.presence.touch(c.Workspace, agent.Agent, settings.AwayAfter.AsDuration(), s.now())
+	s.presence.touch(c.Workspace, agent.Agent, settings.AwayAfter.AsDuration(), s.store.Now())
 	c.Kind = goodshipv1.Caller_CALLER_AGENT
 	if agent.Agent.Role == goodshipv1.Role_ROLE_LEADER {
 		c.Kind = goodshipv1.Caller_CALLER_LEADER

@@ -11,12 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // newKey makes a key of the world's workspace and returns it with its secret.
@@ -26,6 +25,7 @@ func (w *world) newKey(req *goodshipv1.CreateApiKeyRequest) *goodshipv1.CreateAp
 }
 
 func TestAuthenticate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	scopes := []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN}
 	for _, test := range []struct {
@@ -54,6 +54,7 @@ func TestAuthenticate(t *testing.T) {
 }
 
 func TestAuthenticateRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	other := foundWorld(t, w.clock, w.store)
 	other.employ("agent/theirs", goodshipv1.Role_ROLE_AGENT)
@@ -102,6 +103,7 @@ func TestAuthenticateRefuses(t *testing.T) {
 }
 
 func TestKeyEnds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	expires := w.newKey(&goodshipv1.CreateApiKeyRequest{DisplayName: "An hour", ExpireTime: timestamppb.New(w.clock.Now().Add(time.Hour))})
 	revoked := w.newKey(&goodshipv1.CreateApiKeyRequest{DisplayName: "Revoked"})
@@ -121,6 +123,7 @@ func TestKeyEnds(t *testing.T) {
 
 // TestFirstCallMakesOneCustomer lets a customer who is not known call from many places at once.
 func TestFirstCallMakesOneCustomer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	keys := make([]string, 20)
 	var calls sync.WaitGroup
@@ -140,6 +143,7 @@ func TestFirstCallMakesOneCustomer(t *testing.T) {
 
 // TestWorkspacesAreApart looks from one workspace for what is in another, under the same names.
 func TestWorkspacesAreApart(t *testing.T) {
+	t.Parallel()
 	clock := storetest.NewClock()
 	ours := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 	theirs := foundWorld(t, clock, ours.store)
@@ -173,8 +177,10 @@ func TestWorkspacesAreApart(t *testing.T) {
 
 // TestNobodyIsNotServed calls every method without a caller, which no transport lets happen.
 func TestNobodyIsNotServed(t *testing.T) {
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(methods())) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			req := w.example(name)
 			for _, ctx := range []context.Context{t.Context(), support.WithCaller(t.Context(), support.Caller{})} {
@@ -222,11 +228,13 @@ func (w *world) survives(ctx context.Context, req proto.Message) (reply proto.Me
 
 // TestDisabledMeanwhile lets calls go on that were authenticated before their agent was disabled: none has an effect.
 func TestDisabledMeanwhile(t *testing.T) {
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(methods())) {
 		if m := methods()[name]; m.reads || !slices.Contains(m.callers, goodshipv1.Caller_CALLER_AGENT) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			p := ada
 			if d, ok := deeds[name]; ok && d.by == ben {
@@ -249,6 +257,7 @@ func TestDisabledMeanwhile(t *testing.T) {
 
 // TestEndedCallHasNoEffect calls with a context that has ended.
 func TestEndedCallHasNoEffect(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	ctx, cancel := context.WithCancel(w.by(ada))

@@ -9,13 +9,13 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // TestContinueOpenAtOnce lets fifty windows of one customer say their first word together.
 func TestContinueOpenAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ctx := w.by(kim)
 	var calls sync.WaitGroup
@@ -41,6 +41,7 @@ func TestContinueOpenAtOnce(t *testing.T) {
 // TestClaimNextAtOnce lets agents empty a line together: nobody gets what another has, and of those who waited before, each
 // gets who has waited longest.
 func TestClaimNextAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	places := map[string]int{}
 	for i := range 24 {
@@ -92,6 +93,7 @@ func TestClaimNextAtOnce(t *testing.T) {
 
 // TestEtagAtOnce makes ten changes with the same etag together: one wins.
 func TestEtagAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	etag := w.reads(backend, id).Etag
@@ -136,11 +138,13 @@ func TestEtagAtOnce(t *testing.T) {
 // TestCrossingCalls lets a customer and the people helping act on one conversation together, all from what they have read,
 // and then reads its log: nothing of the customer's was answered or closed by somebody who had not seen it.
 func TestCrossingCalls(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			id := waits(w)
-			dismissals := newDismissals()
+			seen := newWitness()
 			var people sync.WaitGroup
 			for n, p := range []person{kim, kim, ada, ben, lea} {
 				ctx, r := w.by(p), rand.New(rand.NewPCG(seed, uint64(n)))
@@ -149,13 +153,13 @@ func TestCrossingCalls(t *testing.T) {
 						if p == kim {
 							w.actsAsCustomer(ctx, r, id)
 						} else {
-							w.actsAsAgent(ctx, r, id, p, dismissals)
+							w.actsAsAgent(ctx, r, id, p, seen)
 						}
 					}
 				})
 			}
 			people.Wait()
-			w.checkLog(id, dismissals)
+			w.checkLog(id, seen)
 		})
 	}
 }
@@ -182,7 +186,7 @@ func (w *world) actsAsCustomer(ctx context.Context, r *rand.Rand, id string) {
 }
 
 // actsAsAgent reads the conversation and does one thing that an agent can, from that; it may be refused.
-func (w *world) actsAsAgent(ctx context.Context, r *rand.Rand, id string, by person, dismissals *dismissals) {
+func (w *world) actsAsAgent(ctx context.Context, r *rand.Rand, id string, by person, witness *witness) {
 	conv, err := w.GetConversation(ctx, &goodshipv1.GetConversationRequest{ConversationId: id})
 	equal(w.t, "read: error", refusal(err), "")
 	seen := max(conv.GetRevision()-int32(r.IntN(4)), 1) // as if read a little earlier
@@ -199,14 +203,13 @@ func (w *world) actsAsAgent(ctx context.Context, r *rand.Rand, id string, by per
 	case 6:
 		req = &goodshipv1.WithdrawResolutionRequest{ConversationId: id}
 	default:
-		dismiss := &goodshipv1.DismissConversationRequest{ConversationId: id, Reason: goodshipv1.DismissReason_DISMISS_REASON_SPAM, SeenRevision: seen}
-		if _, err := w.DismissConversation(ctx, dismiss); err == nil {
-			dismissals.add(by, seen)
-		}
-		return
+		req = &goodshipv1.DismissConversationRequest{ConversationId: id, Reason: goodshipv1.DismissReason_DISMISS_REASON_SPAM, SeenRevision: seen}
 	}
-	_, err = w.dispatch(ctx, req)
+	reply, err := w.dispatch(ctx, req)
 	w.onlyFaults(req, err)
+	if err == nil {
+		witness.notes(by, req, reply, seen)
+	}
 }
 
 // onlyFaults checks that what went wrong crosses the API as what it is.
@@ -217,13 +220,13 @@ func (w *world) onlyFaults(req proto.Message, err error) {
 }
 
 // checkLog reads a conversation's log by itself and holds it to the design's invariants 3 and 15.
-func (w *world) checkLog(id string, dismissals *dismissals) {
+func (w *world) checkLog(id string, witness *witness) {
 	w.t.Helper()
 	events, err := w.store.Events(w.t.Context(), w.workspace, id, 0, everything)
 	if err != nil {
 		w.t.Fatalf("read the log: %v", err)
 	}
-	l := logReader{world: w, dismissals: dismissals}
+	l := logReader{world: w, witness: witness}
 	for i, e := range events {
 		equal(w.t, "revision", e.Revision, int32(i+1))
 		if e.PublicRevision != 0 {
@@ -239,36 +242,48 @@ func (w *world) checkLog(id string, dismissals *dismissals) {
 	equal(w.t, "proposed", c.ResolutionNumber != 0 && c.State != resolved, l.proposed)
 }
 
-// dismissals are what agents had seen when they dismissed, in the order in which each did.
-type dismissals struct {
-	mu   sync.Mutex
-	seen map[string][]int32
+// witness knows what agents had seen when they acted: for each message that they said, and for each of their dismissals in
+// the order in which each agent did them.
+type witness struct {
+	mu        sync.Mutex
+	messages  map[int32]int32
+	dismissed map[string][]int32
 }
 
-func newDismissals() *dismissals { return &dismissals{seen: map[string][]int32{}} }
-
-func (d *dismissals) add(by person, seen int32) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.seen[by.id()] = append(d.seen[by.id()], seen)
+func newWitness() *witness {
+	return &witness{messages: map[int32]int32{}, dismissed: map[string][]int32{}}
 }
 
-// next returns what an agent had seen at the next of their dismissals.
-func (d *dismissals) next(agentID string) int32 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	seen := d.seen[agentID]
+// notes keeps what an agent had seen when they did something.
+func (n *witness) notes(by person, req, reply proto.Message, seen int32) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch req.(type) {
+	case *goodshipv1.SendMessageRequest:
+		n.messages[reply.(*goodshipv1.Message).Number] = seen
+	case *goodshipv1.ProposeResolutionRequest:
+		n.messages[reply.(*goodshipv1.Resolution).MessageNumber] = seen
+	case *goodshipv1.DismissConversationRequest:
+		n.dismissed[by.id()] = append(n.dismissed[by.id()], seen)
+	}
+}
+
+// dismissal returns what an agent had seen at the next of their dismissals.
+func (n *witness) dismissal(agentID string) int32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen := n.dismissed[agentID]
 	if len(seen) == 0 {
 		return 0
 	}
-	d.seen[agentID] = seen[1:]
+	n.dismissed[agentID] = seen[1:]
 	return seen[0]
 }
 
 // logReader follows what a customer is owed through a log. It knows nothing of the rules' own accounts.
 type logReader struct {
 	*world
-	dismissals       *dismissals
+	witness          *witness
 	public, messages int32
 	// owed are the revisions of what the customer did that was not answered.
 	owed               []int32
@@ -293,6 +308,7 @@ func (l *logReader) read(e *goodshipv1.Event) {
 		equal(l.t, "a promise runs when another begins", l.promised, false)
 		l.promised = true
 	case *goodshipv1.Event_WaitAnswered:
+		equal(l.t, "what the answer's sender had seen", k.WaitAnswered.SeenRevision, l.witness.messages[l.messages])
 		l.owed = slices.DeleteFunc(l.owed, func(r int32) bool { return r <= k.WaitAnswered.SeenRevision })
 		l.promised = false
 	case *goodshipv1.Event_ResolutionProposed:
@@ -309,7 +325,7 @@ func (l *logReader) read(e *goodshipv1.Event) {
 // resolved checks an end: by the customer's own word, or by somebody who had seen all that they did.
 func (l *logReader) resolved(e *goodshipv1.Event, r *goodshipv1.Resolved) {
 	if r.Outcome == goodshipv1.Outcome_OUTCOME_DISMISSED {
-		if newest, seen := slices.Max(append(l.owed, 0)), l.dismissals.next(e.Actor.AgentId); newest > seen {
+		if newest, seen := slices.Max(append(l.owed, 0)), l.witness.dismissal(e.Actor.AgentId); newest > seen {
 			l.t.Errorf("dismissed at %d: got what was done at %d closed by who had seen %d, want it owed", e.Revision, newest, seen)
 		}
 	} else if r.Outcome != goodshipv1.Outcome_OUTCOME_CONFIRMED {

@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // TestHelloToSolved holds a whole conversation: in the line, claimed, talked, handed over, solved, rated, and come back to.
 func TestHelloToSolved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{
 		Text: "My film stops.", Subject: "A film", Context: map[string]string{"device": "TV"},
@@ -58,6 +58,7 @@ func TestHelloToSolved(t *testing.T) {
 
 // TestCreateConversation looks at everything that a first message brings.
 func TestCreateConversation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	attachment := &goodshipv1.Attachment{Uri: "https://example.com/a.png", MediaType: "image/png", FileName: "a.png", SizeBytes: 9}
 	got := do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{
@@ -88,6 +89,7 @@ func TestCreateConversation(t *testing.T) {
 }
 
 func TestCreateConversationRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.by(kim)
 	for _, test := range []struct {
@@ -111,6 +113,7 @@ func TestCreateConversationRefuses(t *testing.T) {
 }
 
 func TestExternalIDIsUnique(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	req := &goodshipv1.CreateConversationRequest{Text: "Hello?", ExternalId: "case-1"}
 	id := do[*goodshipv1.Conversation](w, kim, req).Id
@@ -125,6 +128,7 @@ func TestExternalIDIsUnique(t *testing.T) {
 
 // TestOutreach holds that we write first with a reason, and once until the customer answers.
 func TestOutreach(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.by(kim)
 	id := w.reaches(ada, kim, "Is it better?")
@@ -150,6 +154,7 @@ func TestOutreach(t *testing.T) {
 }
 
 func TestContinueOpen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.opens(kim, "Hello?")
 	second := w.opens(kim, "And another.")
@@ -173,6 +178,7 @@ func TestContinueOpen(t *testing.T) {
 
 // TestBlockedCustomer holds that only writing is refused, in every way of writing.
 func TestBlockedCustomer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	waited, open, closed := waits(w), solved(w), solved(w)
 	w.confirms(kim, closed)
@@ -195,6 +201,7 @@ func TestBlockedCustomer(t *testing.T) {
 }
 
 func TestDismiss(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := solved(w)
 	w.says(kim, id, "Buy my pills!")
@@ -225,6 +232,7 @@ func TestDismiss(t *testing.T) {
 
 // TestDismissWithoutBlock also looks at a dismissal that fails: it must not block.
 func TestDismissWithoutBlock(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := owned(w)
 	dismiss := &goodshipv1.DismissConversationRequest{ConversationId: id, Reason: goodshipv1.DismissReason_DISMISS_REASON_ABUSE, BlockCustomer: true}
@@ -235,6 +243,7 @@ func TestDismissWithoutBlock(t *testing.T) {
 }
 
 func TestUpdateConversation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.opens(kim, "Hello?")
 	incident := "inc_" + strings.Repeat("0", 26)
@@ -266,6 +275,7 @@ func TestUpdateConversation(t *testing.T) {
 
 // TestEtagUnderTime lets time do something after an etag was read: the etag is still that of what was read.
 func TestEtagUnderTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.opens(kim, "Hello?")
 	etag := w.reads(ada, id).Etag
@@ -279,6 +289,7 @@ func TestEtagUnderTime(t *testing.T) {
 
 // TestBackendSpeaks holds that a backend's own words are automatic: they answer nothing, and claim nothing.
 func TestBackendSpeaks(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.opens(kim, "Hello?")
 	m := w.says(backend, id, "We will be with you soon.")
@@ -291,6 +302,7 @@ func TestBackendSpeaks(t *testing.T) {
 
 // TestLeader lets a leader do what leaders may in a conversation that is another's.
 func TestLeader(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := owned(w)
 	w.says(lea, id, "The leader here.")

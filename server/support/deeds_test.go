@@ -3,9 +3,8 @@ package support_test
 import (
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // deed is one call that succeeds, for tests that hold for every method alike.
@@ -158,14 +157,18 @@ var deeds = map[string]deed{
 
 // TestDeedsAreComplete holds the table to the contract: each deed succeeds, and none is missing.
 func TestDeedsAreComplete(t *testing.T) {
+	t.Parallel()
 	for name, m := range methods() {
 		d, ok := deeds[name]
 		if needed := m.has("request_id") || m.has("conversation_id"); needed != ok {
 			t.Errorf("%s: got a deed: %v, want %v", name, ok, needed)
 		}
 		if ok {
-			w := newWorld(t)
-			do[proto.Message](w, d.by, d.prepare(w))
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				do[proto.Message](w, d.by, d.prepare(w))
+			})
 		}
 	}
 	for name := range deeds {

@@ -16,7 +16,7 @@ const longestAvailable = 24 * time.Hour
 
 // SetAvailability says whether the caller is present.
 func (s *Service) SetAvailability(ctx context.Context, req *goodshipv1.SetAvailabilityRequest) (*goodshipv1.Agent, error) {
-	c, now := callerFrom(ctx), s.now()
+	c, now := callerFrom(ctx), s.store.Now()
 	var until time.Time
 	if req.Availability == goodshipv1.Availability_AVAILABILITY_AVAILABLE {
 		until = req.UntilTime.AsTime()

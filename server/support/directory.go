@@ -67,7 +67,7 @@ func (s *Service) GetAgent(ctx context.Context, req *goodshipv1.GetAgentRequest)
 // agent returns a record as it is seen.
 func (s *Service) agent(workspace string, r *storev1.AgentRecord, awayAfter time.Duration) *goodshipv1.Agent {
 	a := proto.CloneOf(r.Agent)
-	presence := s.presence.lookup(workspace, a, awayAfter, s.now())
+	presence := s.presence.lookup(workspace, a, awayAfter, s.store.Now())
 	a.Present = presence.Left.IsZero() || !presence.Back.IsZero()
 	a.Etag = versionEtag(r.Version)
 	return a
@@ -199,6 +199,9 @@ func (s *Service) ListCustomers(ctx context.Context, req *goodshipv1.ListCustome
 
 // BlockCustomer keeps a customer from writing, or lifts that.
 func (s *Service) BlockCustomer(ctx context.Context, req *goodshipv1.BlockCustomerRequest) (*goodshipv1.Customer, error) {
+	if err := checkTime("until_time", req.UntilTime); err != nil {
+		return nil, err
+	}
 	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 		r, err := tx.Customer(req.CustomerId)
 		if err != nil {

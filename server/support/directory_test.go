@@ -4,9 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func upsertAgent(a *goodshipv1.Agent) *goodshipv1.UpsertAgentRequest {
@@ -14,6 +13,7 @@ func upsertAgent(a *goodshipv1.Agent) *goodshipv1.UpsertAgentRequest {
 }
 
 func TestUpsertAgent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.refuses(backend, &goodshipv1.GetAgentRequest{AgentId: "cleo"}, "NotFound AGENT_NOT_FOUND agent_id=cleo")
 	start := timestamppb.New(w.clock.Now())
@@ -42,6 +42,7 @@ func TestUpsertAgent(t *testing.T) {
 }
 
 func TestUpsertAgentWithEtag(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const mismatch = "Aborted ETAG_MISMATCH"
 	req := upsertAgent(&goodshipv1.Agent{DisplayName: "Cleo"})
@@ -61,6 +62,7 @@ func TestUpsertAgentWithEtag(t *testing.T) {
 }
 
 func TestUpsertCustomer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	req := &goodshipv1.UpsertCustomerRequest{CustomerId: "kim", Customer: &goodshipv1.Customer{DisplayName: "Kim"}}
 	const mismatch = "Aborted ETAG_MISMATCH"
@@ -91,6 +93,7 @@ func TestUpsertCustomer(t *testing.T) {
 }
 
 func TestBlockCustomer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.opens(kim, "Hello?")
 	block := func(p person, until *timestamppb.Timestamp) *goodshipv1.Customer {

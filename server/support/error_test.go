@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // provocation is a call that is refused.
@@ -169,6 +169,7 @@ var aboutPeople = map[string]provocation{
 
 // TestRefusals provokes every reason for which a call is refused. None has an effect.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	provoked := []string{ // elsewhere, by
 		"CREDENTIAL_INVALID", "ACT_FOR_INVALID", "SCOPE_MISSING", "AGENT_DISABLED", // TestAuthenticateRefuses
 		"STORE_UNAVAILABLE", "STORE_FULL", "DATA_LOSS", // TestStoreFails
@@ -178,6 +179,7 @@ func TestRefusals(t *testing.T) {
 		for reason, p := range table {
 			provoked = append(provoked, reason)
 			t.Run(reason, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				id := p.in(w)
 				req := p.req(w, id)
@@ -200,6 +202,7 @@ func TestRefusals(t *testing.T) {
 
 // TestStoreFails looks at how the store's own failures cross the API.
 func TestStoreFails(t *testing.T) {
+	t.Parallel()
 	clock := storetest.NewClock()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
@@ -223,4 +226,30 @@ func TestStoreFails(t *testing.T) {
 			t.Errorf("what is not the store's: got %v, want %v as it is", got, err)
 		}
 	}
+}
+
+// blind is a transaction that cannot read one agent.
+type blind struct {
+	store.Tx
+	agent string
+}
+
+func (b blind) Agent(id string) (*storev1.AgentRecord, error) {
+	if id == b.agent {
+		return nil, fmt.Errorf("agent %q: %w", id, store.ErrDataLoss)
+	}
+	return b.Tx.Agent(id)
+}
+
+// TestOwnerCannotBeRead damages the record of an owner whose presence a call by another depends on.
+func TestOwnerCannotBeRead(t *testing.T) {
+	t.Parallel()
+	clock := storetest.NewClock()
+	hooks := &hooked{Store: openStore(t, clock.Now)}
+	w := foundWorld(t, clock, hooks)
+	id := owned(w)
+	hooks.tx = func(tx store.Tx) store.Tx { return blind{tx, "ada"} }
+	w.refuses(ben, claim(id), "DataLoss DATA_LOSS")
+	w.refuses(kim, &goodshipv1.SendMessageRequest{ConversationId: id, Text: "Hello?"}, "DataLoss DATA_LOSS")
+	w.refuses(kim, &goodshipv1.CreateConversationRequest{Text: "Hello?", ContinueOpen: true}, "DataLoss DATA_LOSS")
 }

@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 func edit(id string, number int32, text string) *goodshipv1.EditMessageRequest {
@@ -22,6 +21,7 @@ func redact(id string, number int32) *goodshipv1.RedactMessageRequest {
 }
 
 func TestSendMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	attachment := &goodshipv1.Attachment{Uri: "https://example.com/a.png", MediaType: "image/png"}
@@ -45,6 +45,7 @@ func TestSendMessage(t *testing.T) {
 
 // TestSeenRevision holds that an answer answers what its sender had seen, and no more.
 func TestSeenRevision(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	send := &goodshipv1.SendMessageRequest{ConversationId: id, Text: "Hello!"}
@@ -65,6 +66,7 @@ func TestSeenRevision(t *testing.T) {
 }
 
 func TestEditMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	w.clock.Jump(time.Second)
@@ -96,6 +98,7 @@ func TestEditMessage(t *testing.T) {
 
 // TestRedactMessage tries everyone on everyone's messages.
 func TestRedactMessage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const notTheAuthor, notAParticipant = "PermissionDenied NOT_THE_AUTHOR", "PermissionDenied NOT_A_PARTICIPANT"
 	for _, test := range []struct {
@@ -132,6 +135,7 @@ func TestRedactMessage(t *testing.T) {
 
 // TestRedactedIsGone looks for what was redacted in every reply and everywhere in the store.
 func TestRedactedIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const secret, file = "canary-4711", "https://example.com/canary-0815.png"
 	id := do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{
@@ -174,6 +178,7 @@ func TestRedactedIsGone(t *testing.T) {
 }
 
 func TestMarkRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := replied(w)
 	w.says(ada, id, "And more.")
@@ -206,6 +211,7 @@ func TestMarkRead(t *testing.T) {
 
 // TestUnseen holds that only the customer's own reading, in time, keeps a message from being reported unseen.
 func TestUnseen(t *testing.T) {
+	t.Parallel()
 	const unseen = " unseen"
 	for name, test := range map[string]struct {
 		by    person
@@ -218,6 +224,7 @@ func TestUnseen(t *testing.T) {
 		"nobody reads":                {"", 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			id := replied(w)
 			w.clock.Jump(test.after)
@@ -232,6 +239,7 @@ func TestUnseen(t *testing.T) {
 }
 
 func TestReportDelivery(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := replied(w)
 	report := &goodshipv1.ReportDeliveryRequest{
@@ -248,6 +256,7 @@ func TestReportDelivery(t *testing.T) {
 }
 
 func TestNotes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	first := w.notes(ben, id, "Who takes this?")

@@ -12,6 +12,7 @@ func claim(id string) *goodshipv1.ClaimConversationRequest {
 }
 
 func TestClaim(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first, second := w.opens(kim, "Hello?"), w.opens(lou, "Hello?")
 	equal(t, "out of turn", w.claims(ada, second).OutOfTurnCount, 1)
@@ -38,6 +39,7 @@ func TestClaim(t *testing.T) {
 
 // TestClaimByWriting lets agents write in what nobody owns.
 func TestClaimByWriting(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first, second := w.opens(kim, "Hello?"), w.opens(lou, "Hello?")
 	w.says(ada, second, "Hello!")
@@ -52,6 +54,7 @@ func TestClaimByWriting(t *testing.T) {
 }
 
 func TestClaimNext(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	equal(t, "claimed when nobody waits", w.claimsNext(ada), "")
 	var line []string
@@ -75,6 +78,7 @@ func TestClaimNext(t *testing.T) {
 
 // TestRejectedKeepsItsPlace lets a conversation that was proposed come back: it stands where it stood.
 func TestRejectedKeepsItsPlace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.opens(kim, "Hello?")
 	place := w.reads(ada, first).LineTime.AsTime()
@@ -87,6 +91,7 @@ func TestRejectedKeepsItsPlace(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := owned(w)
 	place := w.reads(ada, id).LineTime.AsTime()
@@ -98,6 +103,7 @@ func TestRelease(t *testing.T) {
 }
 
 func TestHelpers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	invite := &goodshipv1.InviteHelperRequest{ConversationId: id, AgentId: "ben"}
@@ -125,6 +131,7 @@ func TestHelpers(t *testing.T) {
 }
 
 func TestHandOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := owned(w)
 	offer := &goodshipv1.HandOverConversationRequest{ConversationId: id, ToAgentId: "ben", Brief: "The engine needs you."}
@@ -151,6 +158,7 @@ func TestHandOver(t *testing.T) {
 
 // TestHandOverLapses ends offers in all ways that time and others do.
 func TestHandOverLapses(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(w *world, id string){
 		"the promise breaks":       func(w *world, _ string) { w.passes(6*time.Minute, ada, ben) },
 		"the receiver is away":     func(w *world, _ string) { w.avails(ben, away); w.clock.Jump(time.Second) },
@@ -163,6 +171,7 @@ func TestHandOverLapses(t *testing.T) {
 		"the customer is contented": func(w *world, id string) { w.confirms(kim, id) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			id := owned(w)
 			w.offers(ada, id, ben)
@@ -183,6 +192,7 @@ func TestHandOverLapses(t *testing.T) {
 
 // TestPersona holds that a message keeps the persona it was said under.
 func TestPersona(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	captain := &goodshipv1.Persona{DisplayName: "Captain", AvatarUri: "https://example.com/captain.png"}

@@ -9,12 +9,11 @@ import (
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store/storetest"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/store/storetest"
 )
 
 // listing is a list in a world that holds something of everything.
@@ -98,6 +97,7 @@ func (w *world) walk(p person, req proto.Message, size int) []proto.Message {
 
 // TestPagesEqualTheWhole reads each list at once and in pages of every small size.
 func TestPagesEqualTheWhole(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for name, l := range filled(w) {
 		whole, token := w.page(l.by, l.req, 100, "")
@@ -112,6 +112,10 @@ func TestPagesEqualTheWhole(t *testing.T) {
 		usual, _ := w.page(l.by, l.req, 0, "")
 		equal(t, name+": items by default", len(usual), l.size)
 	}
+	fresh := w.opens(lou, "Hello?")
+	for _, req := range []proto.Message{&goodshipv1.ListNotesRequest{ConversationId: fresh}, &goodshipv1.ListResolutionsRequest{ConversationId: fresh}} {
+		equal(t, fmt.Sprintf("items of %T, of nothing", req), len(w.walk(ada, req, 1)), 0)
+	}
 	for range 20 {
 		w.opens(lou, "Hello?")
 	}
@@ -121,6 +125,7 @@ func TestPagesEqualTheWhole(t *testing.T) {
 }
 
 func TestListsAreInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	lists := filled(w)
 	keys := func(name string, key func(m proto.Message) string) []string {
@@ -162,6 +167,7 @@ func TestListsAreInOrder(t *testing.T) {
 
 // TestPageTokenBelongsToItsList uses each token where it was not made for.
 func TestPageTokenBelongsToItsList(t *testing.T) {
+	t.Parallel()
 	clock := storetest.NewClock()
 	w := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 	other := foundWorld(t, clock, w.store)
@@ -206,6 +212,7 @@ func TestPageTokenBelongsToItsList(t *testing.T) {
 
 // TestRevisionOfAPage holds that an answer to what a page shows answers no more than that.
 func TestRevisionOfAPage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	list := &goodshipv1.ListMessagesRequest{ConversationId: id, NewestFirst: true, PageSize: 1}
@@ -218,8 +225,33 @@ func TestRevisionOfAPage(t *testing.T) {
 	equal(t, "newest", next.Messages[0].Number, 2)
 }
 
+// TestRevisionOfACrossedPage lets a customer write between the reading of the head and that of the messages: the page shows
+// nothing that its revision does not cover.
+func TestRevisionOfACrossedPage(t *testing.T) {
+	t.Parallel()
+	clock := storetest.NewClock()
+	hooks := &hooked{Store: openStore(t, clock.Now)}
+	w := foundWorld(t, clock, hooks)
+	id := waits(w)
+	for _, newestFirst := range []bool{false, true} {
+		count, ctx := int(w.reads(ada, id).MessageCount), w.by(ada)
+		hooks.afterHead = func() {
+			hooks.afterHead = nil
+			w.says(kim, id, "One more thing.")
+		}
+		page, err := w.ListMessages(ctx, &goodshipv1.ListMessagesRequest{ConversationId: id, NewestFirst: newestFirst})
+		equal(t, "error", refusal(err), "")
+		equal(t, "messages", len(page.GetMessages()), count)
+		for _, m := range page.GetMessages() {
+			equal(t, fmt.Sprintf("message %d is of the head", m.Number), int(m.Number) <= count, true)
+		}
+		equal(t, "newer revisions", w.revision(id)-page.GetRevision(), 1)
+	}
+}
+
 // TestPagesUnderChange lets new things happen between pages: what was not touched comes exactly once.
 func TestPagesUnderChange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var untouched []string
 	for n := range 12 {
@@ -248,6 +280,7 @@ func TestPagesUnderChange(t *testing.T) {
 
 // TestFilters compares lists by random filters with a look at everything.
 func TestFilters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	customers, agents := []person{kim, lou}, []person{ada, ben, lea}
@@ -347,6 +380,7 @@ func holds(req *goodshipv1.ListConversationsRequest, c *goodshipv1.Conversation)
 }
 
 func TestListConversationsByExternalID(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.by(lou)
 	id := do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{Text: "Hello?", ExternalId: "case-1"}).Id

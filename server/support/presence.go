@@ -13,7 +13,7 @@ import (
 )
 
 // presence knows who is there. It stands in memory: after a start everybody counts as present until they would be away.
-// Safe for concurrent use.
+// All its times are the store's, so that they can be compared with those of units. Safe for concurrent use.
 type presence struct {
 	start time.Time
 
@@ -155,29 +155,10 @@ func (p *people) presence(id string) rules.Presence {
 	case err != nil:
 		p.err = err
 	default:
-		now := p.service.now()
-		presence = p.service.presence.lookup(p.workspace.Id, agent.Agent, p.workspace.AwayAfter.AsDuration(), now)
-		if !presence.Disabled {
-			presence.Left, presence.Back = inUnit(p.tx, presence.Left, now), inUnit(p.tx, presence.Back, now)
-		}
+		presence = p.service.presence.lookup(p.workspace.Id, agent.Agent, p.workspace.AwayAfter.AsDuration(), p.tx.Now())
 	}
 	p.known[id] = presence
 	return presence
-}
-
-// inUnit returns a time of ours by a unit's clock. They agree but for the microseconds that units take, until our clock is
-// set: the store's goes on all the same. Then what both agree on is how long ago it was.
-func inUnit(tx store.Tx, t, now time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	if tx.Now().Sub(now).Abs() > 10*time.Millisecond {
-		t = tx.Now().Add(t.Sub(now))
-	}
-	if t = t.Truncate(time.Microsecond); t.After(tx.Now()) {
-		return tx.Now() // what has happened is not to come
-	}
-	return t
 }
 
 // returnAbandoned gives back to the line, unowned, the conversations whose owners went away from a waiting customer. The
@@ -186,7 +167,7 @@ func (s *Service) returnAbandoned(ctx context.Context, workspace string) error {
 	if err := s.loadAgents(ctx, workspace); err != nil {
 		return err
 	}
-	gone := s.presence.unswept(workspace, s.now())
+	gone := s.presence.unswept(workspace, s.store.Now())
 	if len(gone) == 0 {
 		return nil
 	}
@@ -224,7 +205,7 @@ func (s *Service) loadAgents(ctx context.Context, workspace string) error {
 			return err
 		}
 		for _, a := range agents {
-			s.presence.lookup(workspace, a.Agent, settings.AwayAfter.AsDuration(), s.now())
+			s.presence.lookup(workspace, a.Agent, settings.AwayAfter.AsDuration(), s.store.Now())
 			after = a.Agent.Id
 		}
 		more = len(agents) == batch

@@ -8,11 +8,10 @@ import (
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // eachRepeatable runs a test for every method that takes a request id, with a request that succeeds under the id "once".
@@ -22,6 +21,7 @@ func eachRepeatable(t *testing.T, test func(t *testing.T, w *world, by person, r
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			req := deeds[name].prepare(w)
 			set(req, "request_id", "once")
@@ -46,6 +46,7 @@ func (w *world) effects() int {
 
 // TestRepeated repeats each call, at once and after a restart: one effect and the same reply.
 func TestRepeated(t *testing.T) {
+	t.Parallel()
 	eachRepeatable(t, func(t *testing.T, w *world, by person, req proto.Message) {
 		before := w.effects()
 		first := do[proto.Message](w, by, req)
@@ -63,6 +64,7 @@ func TestRepeated(t *testing.T) {
 
 // TestRepeatedAtOnce repeats each call from many places at the same time: one effect, and the same reply for all.
 func TestRepeatedAtOnce(t *testing.T) {
+	t.Parallel()
 	eachRepeatable(t, func(t *testing.T, w *world, by person, req proto.Message) {
 		before, ctx := w.effects(), w.by(by)
 		replies := make([]proto.Message, 4)
@@ -92,6 +94,7 @@ func TestRepeatedAtOnce(t *testing.T) {
 
 // TestReused sends another body under an id that was used.
 func TestReused(t *testing.T) {
+	t.Parallel()
 	eachRepeatable(t, func(t *testing.T, w *world, by person, req proto.Message) {
 		do[proto.Message](w, by, req)
 		switch other := another(req); {
@@ -128,6 +131,7 @@ func another(req proto.Message) proto.Message {
 
 // TestRequestIDBelongsToItsScope uses one id for other people, methods and conversations: each is a request of its own.
 func TestRequestIDBelongsToItsScope(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	other := foundWorld(t, w.clock, w.store)
 	create := &goodshipv1.CreateConversationRequest{Text: "Hello?", RequestId: "once"}
@@ -157,6 +161,7 @@ func TestRequestIDBelongsToItsScope(t *testing.T) {
 
 // TestReplayReadsAsNow changes what a request made before it is repeated.
 func TestReplayReadsAsNow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	create := &goodshipv1.CreateConversationRequest{Text: "Hello?", RequestId: "once"}
 	id := do[*goodshipv1.Conversation](w, kim, create).Id
@@ -186,6 +191,7 @@ func TestReplayReadsAsNow(t *testing.T) {
 
 // TestReplayIsAuthorisedAnew repeats what the caller may not do any more.
 func TestReplayIsAuthorisedAnew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	send := &goodshipv1.SendMessageRequest{ConversationId: id, Text: "Hello!", SeenRevision: 3, RequestId: "once"}
@@ -203,6 +209,7 @@ func TestReplayIsAuthorisedAnew(t *testing.T) {
 
 // TestOnlySuccessesAreRemembered repeats calls that failed, or found nothing.
 func TestOnlySuccessesAreRemembered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	next := &goodshipv1.ClaimNextConversationRequest{RequestId: "once"}
 	equal(t, "claimed when nobody waits", do[*goodshipv1.ClaimNextConversationResponse](w, ada, next).Conversation, nil)

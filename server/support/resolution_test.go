@@ -12,6 +12,7 @@ func rate(id string, solved bool) *goodshipv1.RateConversationRequest {
 }
 
 func TestPropose(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	proposal := w.proposal(id)
@@ -41,6 +42,7 @@ func TestPropose(t *testing.T) {
 }
 
 func TestProposeWhileTheCustomerWaits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	silent := w.proposal(id)
@@ -58,6 +60,7 @@ func TestProposeWhileTheCustomerWaits(t *testing.T) {
 
 // TestConfirm lets the customer confirm in all ways: what is proposed, without a proposal, and after silence.
 func TestConfirm(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := solved(w)
 	got := do[*goodshipv1.Resolution](w, kim, &goodshipv1.ConfirmResolutionRequest{ConversationId: id, ResolutionNumber: 1, Text: "Thank you!"})
@@ -87,6 +90,7 @@ func TestConfirm(t *testing.T) {
 
 // TestTimeComesFirst confirms and rejects what silence has resolved, though nobody has touched it since.
 func TestTimeComesFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := solved(w)
 	w.clock.Jump(72*time.Hour + time.Second)
@@ -96,6 +100,7 @@ func TestTimeComesFirst(t *testing.T) {
 }
 
 func TestReject(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := solved(w)
 	got := do[*goodshipv1.Resolution](w, kim, &goodshipv1.RejectResolutionRequest{ConversationId: id, ResolutionNumber: 1, Text: "It is not."})
@@ -112,6 +117,7 @@ func TestReject(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := waits(w)
 	w.refuses(kim, rate(id, true), "FailedPrecondition NOTHING_TO_REJECT state=WAITING")

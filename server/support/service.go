@@ -35,13 +35,13 @@ type Service struct {
 
 // Options are what a Service needs beside its store.
 type Options struct {
-	// Now is the clock for presence and expiry: the store's, so that what both say can be compared.
+	// Now is the clock on the wall, for keys that expire. Presence goes by the store's.
 	Now func() time.Time
 }
 
 // New returns the services over a store. Every agent counts as present from now on until they are away.
 func New(s store.Store, o Options) *Service {
-	return &Service{store: s, now: o.Now, presence: newPresence(o.Now())}
+	return &Service{store: s, now: o.Now, presence: newPresence(s.Now())}
 }
 
 // Ready returns nil while calls are served, or why not.

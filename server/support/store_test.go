@@ -4,20 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
-	"github.com/goodship/goodship/server/store/memory"
+	"github.com/goodship/goodship/server/store/bolt"
+	"google.golang.org/protobuf/proto"
 )
 
 // openStore returns an empty store of the engine that all tests of the package run on.
 func openStore(t *testing.T, now func() time.Time) store.Store {
 	t.Helper()
-	s := memory.New(memory.Options{Now: now})
+	return openStoreIn(t, t.TempDir(), now)
+}
+
+// openStoreIn opens the store in a directory.
+func openStoreIn(t *testing.T, dir string, now func() time.Time) store.Store {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(dir, "goodship.db"), bolt.Options{Now: now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatalf("open the store: %v", err)
+	}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("close the store: %v", err)
@@ -54,6 +64,10 @@ type hooked struct {
 	inUnit func()
 	// afterUnit, if set, runs after every unit.
 	afterUnit func()
+	// afterHead, if set, runs after every reading of a head outside units.
+	afterHead func()
+	// tx, if set, stands between every unit and its transaction.
+	tx func(store.Tx) store.Tx
 	// failure, if set, is what every unit fails with, without running.
 	failure error
 }
@@ -66,6 +80,9 @@ func (s *hooked) Update(ctx context.Context, workspace string, once store.Once, 
 		s.beforeUnit()
 	}
 	result, err := s.Store.Update(ctx, workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
+		if s.tx != nil {
+			tx = s.tx(tx)
+		}
 		receipt, err := fn(tx)
 		if s.inUnit != nil {
 			s.inUnit()
@@ -76,6 +93,14 @@ func (s *hooked) Update(ctx context.Context, workspace string, once store.Once, 
 		s.afterUnit()
 	}
 	return result, err
+}
+
+func (s *hooked) Conversation(ctx context.Context, workspace, id string) (*storev1.Head, error) {
+	head, err := s.Store.Conversation(ctx, workspace, id)
+	if s.afterHead != nil {
+		s.afterHead()
+	}
+	return head, err
 }
 
 // image returns all that can be read from a store, in stored form, by a name for each thing.

@@ -77,7 +77,11 @@ func (s *Service) work(ctx context.Context, req conversationRequest, command fun
 				return nil, etagMismatch()
 			}
 		}
-		if err := command(u); err != nil {
+		err = command(u)
+		if u.people.err != nil {
+			return nil, u.people.err // whatever was decided, it was without knowing who is there
+		}
+		if err != nil {
 			return nil, err
 		}
 		return u.finish()

@@ -5,11 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // TestCustomerSeesEveryField holds the allow-list complete: each field of each message that a method open to customers can

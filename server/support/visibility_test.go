@@ -10,14 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // customerView returns all that a customer can read, byte for byte.
@@ -47,8 +46,10 @@ func (w *world) customerView(p person) map[string]string {
 // TestInnerLifeIsInvisible does at random what agents do among themselves, refused or not, on conversations in every state,
 // and compares all that the customer can read before and after each.
 func TestInnerLifeIsInvisible(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.updates(&goodshipv1.Workspace{Promise: durationpb.New(time.Hour)}, "promise")
 			closed := solved(w)
@@ -124,6 +125,7 @@ func (w *world) innerAct(r *rand.Rand, ids []string) (person, proto.Message) {
 
 // TestCanaries plants words where only agents see them and looks for them in whatever a customer gets, errors too.
 func TestCanaries(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const captain, mate person = "agent/canary-captain", "agent/canary-mate"
 	w.employ(captain, goodshipv1.Role_ROLE_AGENT)
@@ -209,6 +211,7 @@ func noCanary(t *testing.T, what, text string) {
 // TestForeignIsMissing calls every method that names a conversation for one that is another customer's or another
 // workspace's, and for one that does not exist: the errors are the same to the byte.
 func TestForeignIsMissing(t *testing.T) {
+	t.Parallel()
 	missing := "conv_" + strings.Repeat("0", 26)
 	for _, name := range slices.Sorted(maps.Keys(methods())) {
 		m := methods()[name]
@@ -216,6 +219,7 @@ func TestForeignIsMissing(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			clock := storetest.NewClock()
 			w := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 			other := foundWorld(t, clock, w.store)
@@ -258,6 +262,7 @@ func (w *world) foreign(p person, req proto.Message, missing string) {
 
 // TestForeignInLists looks for what is another customer's with every filter that a customer may set.
 func TestForeignInLists(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{Text: "Hello?", ExternalId: "case-1"})
 	mine := w.opens(lou, "Hello?")
@@ -280,6 +285,7 @@ func TestForeignInLists(t *testing.T) {
 // TestParticipantsAreInOrder lets an agent take a persona before, and speak after, another: the customer is not told who was
 // there first.
 func TestParticipantsAreInOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := helped(w)
 	w.invites(ada, id, lea)

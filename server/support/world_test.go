@@ -3,6 +3,7 @@ package support_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"reflect"
@@ -13,21 +14,26 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/store/storetest"
+	"github.com/goodship/goodship/server/support"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
-
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/fault"
-	"github.com/goodship/goodship/server/store"
-	"github.com/goodship/goodship/server/store/storetest"
-	"github.com/goodship/goodship/server/support"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Tests wait for the disk, not for a processor. A flag on the command line still counts.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // person is who a call is made for, as `goodship-act-for` names them; the backend itself is nobody.
 type person string
