@@ -20,7 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
+	_ "time/tzdata" // opening hours are anywhere, and a machine may have no time zones
 
 	"github.com/alecthomas/kong"
 	"github.com/goodship/goodship/server/rpc"
@@ -83,7 +83,7 @@ func serve(ctx context.Context, f flags, l *rpc.Listeners, stdout io.Writer, log
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
 
-	svc := support.New(kept, support.Options{Now: time.Now})
+	svc := support.New(kept)
 	server, err := rpc.New(svc, rpc.Config{Log: log})
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func New(t testing.TB, opts ...Option) *Server {
 			t.Errorf("servertest: closing the store: %v", err)
 		}
 	})
-	s := &Server{t: t, svc: support.New(kept, support.Options{Now: o.now}), http: &http.Client{Transport: &http.Transport{}}}
+	s := &Server{t: t, svc: support.New(kept), http: &http.Client{Transport: &http.Transport{}}}
 	s.serve(o.log)
 	return s.NewWorkspace()
 }

@@ -2,169 +2,141 @@ package store_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"testing"
-	"testing/iotest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 )
 
 var backupClock = time.Date(2026, time.March, 1, 9, 0, 0, 1000, time.UTC)
 
-// backupOf returns a backup of so many entries.
-func backupOf(t testing.TB, entries int) []byte {
-	t.Helper()
-	var backup bytes.Buffer
-	w, err := store.NewBackupWriter(&backup, "epoch")
+func writeBackup(t interface{ Fatal(...any) }, entries []*storev1.BackupEntry) []byte {
+	var b bytes.Buffer
+	w, err := store.NewBackupWriter(&b, "epoch")
 	if err != nil {
-		t.Fatalf("NewBackupWriter: %v", err)
+		t.Fatal(err)
 	}
-	for i := range entries {
-		if err := w.Write(backupEntry(i)); err != nil {
-			t.Fatalf("Write: %v", err)
+	for _, e := range entries {
+		if err := w.Write(e); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if err := w.Close(backupClock); err != nil {
-		t.Fatalf("Close: %v", err)
+		t.Fatal(err)
 	}
-	return backup.Bytes()
+	return b.Bytes()
 }
 
-func backupEntry(i int) *storev1.BackupEntry {
-	return &storev1.BackupEntry{WorkspaceId: fmt.Sprint("workspace ", i), Object: &storev1.BackupEntry_Agent{
-		Agent: &storev1.AgentRecord{Agent: &goodshipv1.Agent{Id: fmt.Sprint("agent_", i)}, Version: int32(i)},
-	}}
-}
-
-// readBackup reads to the end and returns how many entries there were, and io.EOF if the backup is whole.
-func readBackup(in io.Reader) (entries []*storev1.BackupEntry, clock time.Time, err error) {
-	r, err := store.NewBackupReader(in)
+func readBackup(b []byte) ([]*storev1.BackupEntry, error) {
+	r, err := store.NewBackupReader(bytes.NewReader(b))
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
+	var entries []*storev1.BackupEntry
 	for {
 		e, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			if !r.Clock().Equal(backupClock) {
+				return entries, fmt.Errorf("got clock %v, want %v", r.Clock(), backupClock)
+			}
+			return entries, nil
+		}
 		if err != nil {
-			return entries, r.Clock(), err
+			return entries, err
 		}
 		entries = append(entries, e)
 	}
 }
 
-func TestBackupReadsAsWritten(t *testing.T) {
-	for _, count := range []int{0, 1, 5} {
-		backup := backupOf(t, count)
-		// A reader that gives a byte at a time is a slow network.
-		for _, in := range []io.Reader{bytes.NewReader(backup), iotest.OneByteReader(bytes.NewReader(backup))} {
-			entries, clock, err := readBackup(in)
-			if !errors.Is(err, io.EOF) || len(entries) != count || !clock.Equal(backupClock) {
-				t.Errorf("got %d entries, clock %v, %v, want %d, %v, io.EOF", len(entries), clock, err, count, backupClock)
+func backupEntry(n int, size int) *storev1.BackupEntry {
+	return &storev1.BackupEntry{WorkspaceId: fmt.Sprint("work_", n), Object: &storev1.BackupEntry_ApiKey{
+		ApiKey: &storev1.ApiKeyRecord{SecretHash: bytes.Repeat([]byte{byte(n)}, size)},
+	}}
+}
+
+// TestBackup reads what was written.
+func TestBackup(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var want []*storev1.BackupEntry
+		for n, size := range rapid.SliceOfN(rapid.IntRange(0, 200_000), 0, 5).Draw(t, "sizes") {
+			want = append(want, backupEntry(n, size))
+		}
+		got, err := readBackup(writeBackup(t, want))
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("got %d entries, %v, want %d", len(got), err, len(want))
+		}
+		for i := range want {
+			if !proto.Equal(got[i], want[i]) {
+				t.Fatalf("entry %d: got %v, want %v", i, got[i], want[i])
 			}
-			for i, e := range entries {
-				if !proto.Equal(e, backupEntry(i)) {
-					t.Errorf("entry %d: got %v", i, e)
-				}
-			}
-		}
-	}
-}
-
-// TestBackupIsWholeOrRefused cuts a backup off everywhere, and flips every bit of it.
-func TestBackupIsWholeOrRefused(t *testing.T) {
-	backup := backupOf(t, 3)
-	for i := range backup {
-		if _, _, err := readBackup(bytes.NewReader(backup[:i])); !errors.Is(err, store.ErrDataLoss) {
-			t.Errorf("cut off after %d of %d bytes: got %v, want ErrDataLoss", i, len(backup), err)
-		}
-		for bit := range 8 {
-			damaged := bytes.Clone(backup)
-			damaged[i] ^= 1 << bit
-			if _, _, err := readBackup(bytes.NewReader(damaged)); !errors.Is(err, store.ErrDataLoss) {
-				t.Errorf("bit %d of byte %d flipped: got %v, want ErrDataLoss", bit, i, err)
-			}
-		}
-	}
-	if _, _, err := readBackup(bytes.NewReader(append(bytes.Clone(backup), 0))); !errors.Is(err, store.ErrDataLoss) {
-		t.Errorf("with a byte more: got %v, want ErrDataLoss", err)
-	}
-	if _, _, err := readBackup(bytes.NewReader(append(bytes.Clone(backup), backup...))); !errors.Is(err, store.ErrDataLoss) {
-		t.Errorf("twice: got %v, want ErrDataLoss", err)
-	}
-}
-
-func TestBackupOfLostAndSwappedEntriesIsRefused(t *testing.T) {
-	empty, backup := backupOf(t, 0), backupOf(t, 2)
-	// The entries have one size, so they are what the longer backup has more.
-	trailer := len(empty) - bytes.Index(empty, []byte("epoch")) - len("epoch")
-	start, end := len(empty)-trailer, len(backup)-trailer
-	first, second := backup[start:(start+end)/2], backup[(start+end)/2:end]
-	for name, entries := range map[string][]byte{
-		"without the first": second, "without the second": first, "in another order": append(bytes.Clone(second), first...), "with one twice": append(bytes.Clone(backup[start:end]), first...),
-	} {
-		forged := append(append(bytes.Clone(backup[:start]), entries...), backup[end:]...)
-		if _, _, err := readBackup(bytes.NewReader(forged)); !errors.Is(err, store.ErrDataLoss) {
-			t.Errorf("%s: got %v, want ErrDataLoss", name, err)
-		}
-	}
-}
-
-func TestBackupErrorsOfFilesPassThrough(t *testing.T) {
-	errDisk := errors.New("the disk's own error")
-	backup := backupOf(t, 3)
-	for i := range backup {
-		in := io.MultiReader(bytes.NewReader(backup[:i]), iotest.ErrReader(errDisk))
-		if _, _, err := readBackup(in); !errors.Is(err, errDisk) || errors.Is(err, store.ErrDataLoss) {
-			t.Errorf("reading fails after %d bytes: got %v, want the disk's own error", i, err)
-		}
-	}
-	w, err := store.NewBackupWriter(failingWriter{errDisk}, "epoch")
-	if err == nil {
-		err = w.Close(backupClock)
-	}
-	if !errors.Is(err, errDisk) {
-		t.Errorf("writing fails: got %v, want the disk's own error", err)
-	}
-}
-
-type failingWriter struct{ err error }
-
-func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
-
-// FuzzBackupReader reads anything: it ends with an error or as a whole backup, and takes no memory for lengths it is told.
-func FuzzBackupReader(f *testing.F) {
-	for count := range 3 {
-		f.Add(backupOf(f, count))
-	}
-	f.Add([]byte("goodship backup\n\x01\xff\xff\xff\xff\x00\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, backup []byte) {
-		entries, _, err := readBackup(bytes.NewReader(backup))
-		if err == nil || len(entries) > len(backup) {
-			t.Errorf("got %d entries of %d bytes, and no end", len(entries), len(backup))
 		}
 	})
 }
 
-// TestOnceKeys has no two different requests with one key.
-func TestOnceKeys(t *testing.T) {
-	seen := make(map[[16]byte]store.Once)
-	for _, o := range []store.Once{
-		{}, {RequestID: "a"}, {Scope: "a"}, {Conversation: "a"}, {RequestID: "ab"}, {RequestID: "a", Scope: "b"}, {RequestID: "a", Conversation: "b"},
-		{Scope: "ab"}, {Scope: "a", Conversation: "b"}, {Conversation: "ab"}, {RequestID: "a\x00", Scope: "b"}, {RequestID: "a", Scope: "\x00b"},
-	} {
-		if other, ok := seen[o.Key()]; ok {
-			t.Errorf("%+v and %+v have one key", o, other)
+// TestDamagedBackup flips every bit of a backup, cuts it off everywhere, and adds to it: nothing of that is taken for
+// whole.
+func TestDamagedBackup(t *testing.T) {
+	whole := writeBackup(t, []*storev1.BackupEntry{backupEntry(1, 10), backupEntry(2, 0), backupEntry(3, 40)})
+	refused := func(what string, b []byte) {
+		if _, err := readBackup(b); err == nil {
+			t.Fatalf("%s: a damaged backup reads", what)
+		} else if !errors.Is(err, store.ErrDataLoss) {
+			t.Fatalf("%s: got error %v, want ErrDataLoss", what, err)
 		}
-		seen[o.Key()] = o
 	}
-	// The body is no part of the key: it is compared.
-	if (store.Once{RequestID: "a", Body: [32]byte{1}}).Key() != (store.Once{RequestID: "a"}).Key() {
-		t.Error("the body changes the key")
+	for at := range whole {
+		refused(fmt.Sprintf("cut off after %d bytes", at), whole[:at])
+		for bit := range 8 {
+			damaged := bytes.Clone(whole)
+			damaged[at] ^= 1 << bit
+			refused(fmt.Sprintf("bit %d of byte %d", bit, at), damaged)
+		}
+	}
+	refused("more after the end", append(bytes.Clone(whole), 0))
+	refused("twice", append(bytes.Clone(whole), whole...))
+
+	// Each frame by itself is whole: only the trailer tells that they are not those that were written.
+	parts := frames(whole)
+	for i := range parts[:len(parts)-1] {
+		refused(fmt.Sprintf("without part %d", i), bytes.Join(append(parts[:i:i], parts[i+1:]...), nil))
+		refused(fmt.Sprintf("part %d twice", i), bytes.Join(append(append(parts[:i+1:i+1], parts[i]), parts[i+1:]...), nil))
+	}
+	other := frames(writeBackup(t, []*storev1.BackupEntry{backupEntry(7, 10), backupEntry(2, 0), backupEntry(3, 40)}))
+	refused("an entry of another backup", bytes.Join(append(append(parts[:2:2], other[2]), parts[3:]...), nil))
+	refused("the trailer of another backup", bytes.Join(append(parts[:5:5], other[5]), nil))
+}
+
+// frames takes a backup apart: what it begins with, its header, its entries, its trailer.
+func frames(backup []byte) [][]byte {
+	const magic, head = 16, 9
+	parts := [][]byte{backup[:magic]}
+	for rest := backup[magic:]; len(rest) > 0; {
+		size := head + int(binary.BigEndian.Uint32(rest[1:]))
+		parts, rest = append(parts, rest[:size]), rest[size:]
+	}
+	return parts
+}
+
+// TestOnceKey tells request ids apart by every part of their scope.
+func TestOnceKey(t *testing.T) {
+	keys := make(map[[16]byte]store.Once)
+	for _, once := range []store.Once{
+		{RequestID: "ab"}, {Scope: "ab"}, {Conversation: "ab"}, {RequestID: "a", Scope: "b"}, {RequestID: "a", Conversation: "b"},
+		{Scope: "a", Conversation: "b"}, {RequestID: "a", Scope: "b", Conversation: "c"}, {RequestID: "ab", Scope: "c"}, {},
+	} {
+		if other, ok := keys[once.Key()]; ok {
+			t.Errorf("%+v and %+v have the same key", once, other)
+		}
+		keys[once.Key()] = once
+	}
+	if a, b := (store.Once{RequestID: "a", Body: [32]byte{1}}), (store.Once{RequestID: "a", Body: [32]byte{2}}); a.Key() != b.Key() {
+		t.Error("the body is part of the key")
 	}
 }

@@ -26,9 +26,10 @@ type Query struct {
 	Outcome     goodshipv1.Outcome
 	OwnerID     string
 	Unowned     bool
-	HelperID    string
 	CustomerKey string
 	Label       string
+	// InvolvedID is an agent who owns, helps with, or is offered the conversation.
+	InvolvedID string
 	// ActiveFrom is inclusive, ActiveBefore exclusive; zero for no bound.
 	ActiveFrom, ActiveBefore time.Time
 }
@@ -44,7 +45,7 @@ func (q Query) Holds(h *storev1.Head) bool {
 		(q.Outcome == 0 || q.Outcome == c.Outcome) &&
 		(q.OwnerID == "" || q.OwnerID == c.OwnerId) &&
 		(!q.Unowned || c.OwnerId == "") &&
-		(q.HelperID == "" || slices.Contains(c.HelperIds, q.HelperID)) &&
+		(q.InvolvedID == "" || c.OwnerId == q.InvolvedID || c.HandOver.GetToAgentId() == q.InvolvedID || slices.Contains(c.HelperIds, q.InvolvedID)) &&
 		(q.CustomerKey == "" || q.CustomerKey == h.CustomerKey) &&
 		(q.Label == "" || slices.Contains(c.Labels, q.Label)) &&
 		(q.ActiveFrom.IsZero() || !active.Before(q.ActiveFrom)) &&

@@ -13,7 +13,8 @@
 //   - Damage is an error (ErrDataLoss), never a crash and never wrong data.
 //
 // The stored form is the API's own messages and the small ones of goodship.store.v1; engines give out copies that the
-// caller may change. Objects of one workspace are never found from another: they are ErrNotFound, like missing ones.
+// caller may change. Objects of one workspace are never found from another: they are ErrNotFound, like missing ones. Ids have 1
+// to 255 bytes.
 package store
 
 import (
@@ -58,7 +59,8 @@ type Updater interface {
 	// Update runs fn and makes all that it did durable in one step, or nothing of it. fn may run more than once, must
 	// have no other effect, must not keep the Tx, and must not call the store. A request id that was seen before returns
 	// the first receipt without running fn, or ErrRequestIDReused if it came with another body. When fn returns an error
-	// or no receipt, nothing is remembered; with an error nothing is kept either.
+	// or no receipt, nothing is remembered; with an error nothing is kept either. A panic of fn keeps nothing and reaches the
+	// caller. A context that ends before the unit begins gives its error; once begun, a unit is waited for.
 	//
 	// The workspace need not exist: the unit that puts its record makes it.
 	Update(ctx context.Context, workspace string, once Once, fn func(Tx) (*storev1.Receipt, error)) (Result, error)
@@ -91,7 +93,8 @@ type Result struct {
 // only inside the function that it was given to, on that goroutine.
 type Tx interface {
 	// Now returns the unit's time: the same for the whole unit, in UTC, in whole microseconds, after that of every
-	// earlier unit of the workspace.
+	// earlier unit of the workspace, and not before Keeper.Now at the call of Update. After a start with a clock that was
+	// set back it may stay ahead of the wall clock.
 	Now() time.Time
 	ConversationTx
 	DirectoryTx
@@ -104,8 +107,8 @@ type ConversationTx interface {
 	// OldestWaiting returns the id of the WAITING conversation without an owner that has the smallest line_time, by id
 	// where times are equal; empty if there is none.
 	OldestWaiting() (string, error)
-	// NewestUnresolved returns the id of a customer's newest conversation, by creation, that is not RESOLVED; empty if
-	// there is none.
+	// NewestUnresolved returns the id of a customer's newest conversation, by create_time, then id, that is not RESOLVED;
+	// empty if there is none.
 	NewestUnresolved(customerKey string) (string, error)
 	// Message, Note and Resolution return one by its number, or ErrNotFound.
 	Message(conversation string, number int32) (*goodshipv1.Message, error)
@@ -113,10 +116,12 @@ type ConversationTx interface {
 	Resolution(conversation string, number int32) (*goodshipv1.Resolution, error)
 	// ReadMark returns how far an agent (or, with an empty id, the customer) has read; zero if never.
 	ReadMark(conversation, agentID string) (*storev1.ReadMarkRecord, error)
-	// PutReadMark sets it.
+	// PutReadMark sets it; ErrNotFound if there is no such conversation.
 	PutReadMark(conversation string, mark *storev1.ReadMarkRecord) error
-	// Append adds to a conversation's log, or begins one. It returns ErrExternalIDTaken if a new conversation's external
-	// id is another's, and an error if the numbers do not follow those that are there.
+	// Append adds to a conversation's log, or begins one, with one feed entry. It returns ErrExternalIDTaken if a new
+	// conversation's external id is another's, and an error if the numbers do not follow those that are there, or if the
+	// customer, the external id or the create_time is not what it was. An Append that was refused leaves nothing, and the
+	// unit may go on.
 	Append(Change) error
 }
 
@@ -144,6 +149,7 @@ type DirectoryTx interface {
 	// Customer returns a customer by the product's id, CustomerByKey by the internal key; or ErrNotFound.
 	Customer(id string) (*storev1.CustomerRecord, error)
 	CustomerByKey(key string) (*storev1.CustomerRecord, error)
+	// PutCustomer sets it, under its key; the id must not be another's. A customer may get a new id.
 	PutCustomer(*storev1.CustomerRecord) error
 	// APIKey returns a key of the workspace by its id, or ErrNotFound.
 	APIKey(id string) (*storev1.ApiKeyRecord, error)
@@ -182,7 +188,7 @@ type Lister interface {
 	ByExternalID(ctx context.Context, workspace, externalID string) (*storev1.Head, error)
 	// Feed returns at most limit entries after a position, in commit order: what happened in a workspace. 0 is before all.
 	Feed(ctx context.Context, workspace string, after int64, limit int) ([]FeedEntry, error)
-	// NextDue returns at most limit conversations, over all workspaces, by due time.
+	// NextDue returns at most limit conversations, over all workspaces, by due time, then workspace and id.
 	NextDue(ctx context.Context, limit int) ([]Due, error)
 }
 
@@ -192,12 +198,12 @@ type Position struct {
 	ID   string
 }
 
-// FeedEntry is what one unit did to one conversation.
+// FeedEntry is what one Append did.
 type FeedEntry struct {
 	// Position is dense within the workspace, from 1.
 	Position       int64
 	ConversationID string
-	// Events are those of the unit, in order.
+	// Events are those of the Append, in order.
 	Events []*goodshipv1.Event
 }
 
@@ -213,7 +219,8 @@ type DirectoryReader interface {
 	Workspaces(ctx context.Context) ([]*storev1.WorkspaceRecord, error)
 	Workspace(ctx context.Context, workspace string) (*storev1.WorkspaceRecord, error)
 	Agent(ctx context.Context, workspace, id string) (*storev1.AgentRecord, error)
-	// Agents returns at most limit agents with an id after the given one, by id.
+	// Agents returns at most limit agents with an id after the given one, by id. Here and below, fewer than asked for means
+	// that these are the last, and a workspace that nobody wrote to has none.
 	Agents(ctx context.Context, workspace, after string, limit int) ([]*storev1.AgentRecord, error)
 	Customer(ctx context.Context, workspace, id string) (*storev1.CustomerRecord, error)
 	CustomerByKey(ctx context.Context, workspace, key string) (*storev1.CustomerRecord, error)
@@ -228,6 +235,9 @@ type DirectoryReader interface {
 
 // Keeper looks after the store as a whole.
 type Keeper interface {
+	// Now returns the clock that units' times come from, in UTC and whole microseconds. What is to be compared with them
+	// must be read from it. It is safe to call inside of a unit.
+	Now() time.Time
 	// Ready returns nil while the store takes writes, or why it does not.
 	Ready() error
 	// Sealer seals page tokens and cursors under the store's key and epoch.

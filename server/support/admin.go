@@ -130,7 +130,7 @@ func (s *Service) CreateApiKey(ctx context.Context, req *goodshipv1.CreateApiKey
 	key, secret := newAPIKey(c.Workspace, req.DisplayName, req.Scopes)
 	key.ApiKey.ExpireTime = req.ExpireTime
 	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
-		if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(s.now()) {
+		if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(tx.Now()) {
 			return nil, fault.Field("expire_time", "must be in the future")
 		}
 		key.ApiKey.CreateTime = timestamppb.New(tx.Now())

@@ -25,7 +25,7 @@ type Caller struct {
 	Workspace string
 	// ID is the agent's or the customer's, under the product's id; empty for a backend.
 	ID string
-	// CustomerKey is the customer's internal key.
+	// CustomerKey is the customer's internal key; of one who is not known yet, a key that is nobody's.
 	CustomerKey string
 	// APIKeyID is the key that the call came with.
 	APIKeyID string
@@ -55,16 +55,24 @@ func (c Caller) isAgent() bool {
 
 func (c Caller) isCustomer() bool { return c.Kind == goodshipv1.Caller_CALLER_CUSTOMER }
 
-// principal names whom request ids and page tokens belong to. A customer is named by the internal key, so that an id that
-// is given anew is somebody else.
+// principal names whom request ids and page tokens belong to. A customer is named by the product's id: the first call has no
+// other, and its repetition must find it.
 func (c Caller) principal() string {
 	switch {
 	case c.isCustomer():
-		return "customer/" + c.CustomerKey
+		return "customer/" + c.ID
 	case c.isAgent():
 		return "agent/" + c.ID
 	}
 	return "backend/" + c.APIKeyID
+}
+
+// knownAs returns the caller with the key of the customer that it is; an agent or a backend as it is.
+func (c Caller) knownAs(customer *storev1.CustomerRecord) Caller {
+	if c.isCustomer() {
+		c.CustomerKey = customer.Key
+	}
+	return c
 }
 
 // actor returns the caller as the rules know it.
@@ -87,7 +95,8 @@ func (c Caller) actor() rules.Actor {
 var personID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$`)
 
 // Authenticate returns the caller that a bearer token and the metadata `goodship-act-for` (empty if absent) stand for. A
-// call for an agent makes the agent present; one for a customer who is not known yet makes the customer.
+// call for an agent makes the agent present. One for a customer who is not known yet makes nobody: a call that is refused
+// must leave nothing, so the customer comes into being with the first conversation.
 func (s *Service) Authenticate(ctx context.Context, token, actFor string) (Caller, error) {
 	hash := sha256.Sum256([]byte(token))
 	key, err := s.store.APIKeyByHash(ctx, hash[:])
@@ -96,7 +105,7 @@ func (s *Service) Authenticate(ctx context.Context, token, actFor string) (Calle
 	} else if err != nil {
 		return Caller{}, err
 	}
-	if key.ApiKey.RevokeTime != nil || key.ApiKey.ExpireTime != nil && !key.ApiKey.ExpireTime.AsTime().After(s.now()) {
+	if key.ApiKey.RevokeTime != nil || key.ApiKey.ExpireTime != nil && !key.ApiKey.ExpireTime.AsTime().After(s.store.Now()) {
 		return Caller{}, badCredential()
 	}
 	c := Caller{Kind: goodshipv1.Caller_CALLER_BACKEND, Workspace: key.WorkspaceId, APIKeyID: key.ApiKey.Id, Scopes: key.ApiKey.Scopes}
@@ -143,17 +152,16 @@ func (s *Service) asAgent(ctx context.Context, c Caller) (Caller, error) {
 }
 
 func (s *Service) asCustomer(ctx context.Context, c Caller) (Caller, error) {
+	c.Kind = goodshipv1.Caller_CALLER_CUSTOMER
 	customer, err := s.store.Customer(ctx, c.Workspace, c.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		_, err = s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-			customer, err = knownCustomer(tx, c.ID)
-			return nil, err
-		})
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		c.CustomerKey = newID(customerPrefix)
+	case err != nil:
 		return Caller{}, err
+	default:
+		c.CustomerKey = customer.Key
 	}
-	c.Kind, c.CustomerKey = goodshipv1.Caller_CALLER_CUSTOMER, customer.Key
 	return c, nil
 }
 

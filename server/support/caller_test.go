@@ -121,24 +121,46 @@ func TestKeyEnds(t *testing.T) {
 	equal(t, "when it expires", knocks(expires.Secret), invalid)
 }
 
-// TestFirstCallMakesOneCustomer lets a customer who is not known call from many places at once.
-func TestFirstCallMakesOneCustomer(t *testing.T) {
+// TestFirstConversationMakesOneCustomer lets a customer who is not known write from many places at once.
+func TestFirstConversationMakesOneCustomer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	keys := make([]string, 20)
+	const new person = "customer/new"
 	var calls sync.WaitGroup
-	for i := range keys {
+	for range 20 {
 		calls.Go(func() {
-			c, err := w.Authenticate(t.Context(), w.secret, string(kim))
-			if err != nil {
-				t.Errorf("got %v, want a caller", err)
+			if _, err := w.call(w.by(new), &goodshipv1.CreateConversationRequest{Text: "Hello?"}); err != nil {
+				t.Errorf("got %v, want a conversation", err)
 			}
-			keys[i] = c.CustomerKey
 		})
 	}
 	calls.Wait()
-	slices.Sort(keys)
-	equal(t, "customers with different keys", len(slices.Compact(keys)), 1)
+	all := do[*goodshipv1.ListConversationsResponse](w, new, &goodshipv1.ListConversationsRequest{PageSize: 100})
+	equal(t, "conversations of the one customer", len(all.Conversations), 20)
+}
+
+// TestFirstConversationIsSafeToRepeat repeats the request that made the customer.
+func TestFirstConversationIsSafeToRepeat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const new person = "customer/new"
+	req := &goodshipv1.CreateConversationRequest{Text: "Hello?", RequestId: "first"}
+	first := do[*goodshipv1.Conversation](w, new, req)
+	same(t, "repeated", do[*goodshipv1.Conversation](w, new, req), first)
+}
+
+// TestUnknownCustomerLeavesNothing lets a customer who is not known read, and write what is refused.
+func TestUnknownCustomerLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.opens(kim, "Hello?")
+	const new person = "customer/new"
+	const missing = "NotFound CONVERSATION_NOT_FOUND"
+	w.refuses(new, &goodshipv1.GetConversationRequest{ConversationId: id}, missing)
+	w.refuses(new, &goodshipv1.SendMessageRequest{ConversationId: id, Text: "Hello?"}, missing)
+	w.refuses(new, &goodshipv1.CreateConversationRequest{}, "InvalidArgument INVALID_REQUEST text")
+	equal(t, "conversations seen", len(do[*goodshipv1.ListConversationsResponse](w, new, &goodshipv1.ListConversationsRequest{}).Conversations), 0)
+	w.refuses(backend, &goodshipv1.GetCustomerRequest{CustomerId: new.id()}, "NotFound CUSTOMER_NOT_FOUND customer_id=new")
 }
 
 // TestWorkspacesAreApart looks from one workspace for what is in another, under the same names.

@@ -24,6 +24,7 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 		if err != nil {
 			return nil, err
 		}
+		c := c.knownAs(customer)
 		content := rules.Content{Text: req.Text, Attachments: req.Attachments}
 		if req.ContinueOpen {
 			if open, err := tx.NewestUnresolved(customer.Key); err != nil {
@@ -40,7 +41,15 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 	if errors.Is(err, store.ErrExternalIDTaken) && !c.isCustomer() {
 		err = s.takenBy(ctx, req.ExternalId)
 	}
-	return s.changed(ctx, result.Receipt, err)
+	if err != nil {
+		return nil, err
+	}
+	if c.isCustomer() { // who may have come into being by this call
+		if c, err = s.asCustomer(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	return s.conversation(WithCaller(ctx, c), result.Receipt.ConversationId)
 }
 
 // takenBy returns the fault of an external id that is taken, and by which conversation. Customers are not told.
@@ -79,11 +88,12 @@ func checkCreate(c Caller, req *goodshipv1.CreateConversationRequest) error {
 	return nil
 }
 
-// customerOf returns the customer of a new conversation: the caller, or whom it names. A backend's naming makes one.
+// customerOf returns the customer of a new conversation: the caller, or whom it names. Who is not known yet is made, unless an
+// agent names them.
 func customerOf(tx store.Tx, c Caller, id string) (*storev1.CustomerRecord, error) {
 	switch {
 	case c.isCustomer():
-		return tx.CustomerByKey(c.CustomerKey)
+		return knownCustomer(tx, c.ID)
 	case c.isAgent():
 		customer, err := tx.Customer(id)
 		return customer, orMissing(err, noCustomer(id))

@@ -3,7 +3,6 @@ package support
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -116,11 +115,8 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 	if err != nil {
 		return nil, err
 	}
-	concerned := func(conv *goodshipv1.Conversation) bool {
-		return conv.OwnerId == req.AgentId || conv.HandOver.GetToAgentId() == req.AgentId || slices.Contains(conv.HelperIds, req.AgentId)
-	}
 	for _, state := range []goodshipv1.State{goodshipv1.State_STATE_WAITING, goodshipv1.State_STATE_ANSWERED} {
-		if err := s.elapseAll(ctx, c.Workspace, store.Query{State: state}, concerned); err != nil {
+		if err := s.elapseAll(ctx, c.Workspace, store.Query{State: state, InvolvedID: req.AgentId}); err != nil {
 			return nil, err
 		}
 	}

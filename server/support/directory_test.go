@@ -64,7 +64,7 @@ func TestUpsertAgentWithEtag(t *testing.T) {
 func TestUpsertCustomer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	req := &goodshipv1.UpsertCustomerRequest{CustomerId: "kim", Customer: &goodshipv1.Customer{DisplayName: "Kim"}}
+	req := &goodshipv1.UpsertCustomerRequest{CustomerId: "max", Customer: &goodshipv1.Customer{DisplayName: "Kim"}}
 	const mismatch = "Aborted ETAG_MISMATCH"
 	for _, etag := range []string{"1", "0", "x"} {
 		req.Etag = etag
@@ -73,22 +73,23 @@ func TestUpsertCustomer(t *testing.T) {
 	req.Etag = ""
 	created := do[*goodshipv1.Customer](w, backend, req)
 	same(t, "created", created, &goodshipv1.Customer{
-		Id: "kim", DisplayName: "Kim", Etag: created.Etag, CreateTime: created.CreateTime, UpdateTime: created.UpdateTime,
+		Id: "max", DisplayName: "Kim", Etag: created.Etag, CreateTime: created.CreateTime, UpdateTime: created.UpdateTime,
 	})
 	w.clock.Jump(time.Minute)
 	same(t, "upserted with nothing new", do[*goodshipv1.Customer](w, backend, req), created)
-	same(t, "read by an agent", do[*goodshipv1.Customer](w, ada, &goodshipv1.GetCustomerRequest{CustomerId: "kim"}), created)
+	same(t, "read by an agent", do[*goodshipv1.Customer](w, ada, &goodshipv1.GetCustomerRequest{CustomerId: "max"}), created)
 	req.Etag, req.Customer.DisplayName = created.Etag, "Kimberly"
 	changed := do[*goodshipv1.Customer](w, backend, req)
 	equal(t, "name", changed.DisplayName, "Kimberly")
 	req.Customer.DisplayName = "Kim"
 	w.refuses(backend, req, mismatch)
 
-	w.by(lou) // a customer who comes by calling has no name until a backend gives one
-	equal(t, "name of who called", do[*goodshipv1.Customer](w, backend, &goodshipv1.GetCustomerRequest{CustomerId: "lou"}).DisplayName, "")
-	named := do[*goodshipv1.Customer](w, backend, &goodshipv1.UpsertCustomerRequest{CustomerId: "lou", Customer: &goodshipv1.Customer{DisplayName: "Lou"}})
+	const new person = "customer/new"
+	w.opens(new, "Hello?") // a customer who comes by calling has no name until a backend gives one
+	equal(t, "name of who called", do[*goodshipv1.Customer](w, backend, &goodshipv1.GetCustomerRequest{CustomerId: "new"}).DisplayName, "")
+	named := do[*goodshipv1.Customer](w, backend, &goodshipv1.UpsertCustomerRequest{CustomerId: "new", Customer: &goodshipv1.Customer{DisplayName: "Lou"}})
 	equal(t, "name once given", named.DisplayName, "Lou")
-	id := w.opens(lou, "Hello?")
+	id := w.opens(new, "Hello?")
 	equal(t, "name in a message", w.reads(ada, id).Participants[0].Persona.GetDisplayName(), "Lou")
 }
 

@@ -37,7 +37,7 @@ func filled(w *world) map[string]listing {
 		w.opens(kim, "Hello?")
 		w.opens(kim, "Hello?") // at the same instant
 		w.employ(person(fmt.Sprint("agent/agent-", n)), goodshipv1.Role_ROLE_AGENT)
-		w.by(person(fmt.Sprint("customer/customer-", n)))
+		w.knows(person(fmt.Sprint("customer/customer-", n)))
 		w.newKey(&goodshipv1.CreateApiKeyRequest{DisplayName: "Key"})
 	}
 	const line = goodshipv1.ConversationOrder_CONVERSATION_ORDER_LINE
@@ -50,7 +50,7 @@ func filled(w *world) map[string]listing {
 		"notes":                       {ada, lea, &goodshipv1.ListNotesRequest{ConversationId: id}, 4},
 		"resolutions":                 {kim, backend, &goodshipv1.ListResolutionsRequest{ConversationId: id}, 5},
 		"agents":                      {ada, backend, &goodshipv1.ListAgentsRequest{}, 7},
-		"customers":                   {backend, ada, &goodshipv1.ListCustomersRequest{}, 5},
+		"customers":                   {backend, ada, &goodshipv1.ListCustomersRequest{}, 6},
 		"keys":                        {backend, backend, &goodshipv1.ListApiKeysRequest{}, 5},
 	}
 }

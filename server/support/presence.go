@@ -178,7 +178,7 @@ func (s *Service) returnAbandoned(ctx context.Context, workspace string) error {
 	}
 	for id, left := range gone {
 		q := store.Query{Order: store.ByLine, State: goodshipv1.State_STATE_WAITING, OwnerID: id}
-		if err := s.elapseAll(ctx, workspace, q, func(*goodshipv1.Conversation) bool { return true }); err != nil {
+		if err := s.elapseAll(ctx, workspace, q); err != nil {
 			return err
 		}
 		s.presence.sweptAt(workspace, id, left)
@@ -216,8 +216,8 @@ func (s *Service) loadAgents(ctx context.Context, workspace string) error {
 	return nil
 }
 
-// elapseAll lets time do what it has done to every conversation that a query finds and that is concerned, one unit each.
-func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query, concerned func(*goodshipv1.Conversation) bool) error {
+// elapseAll lets time do what it has done to every conversation that a query finds, one unit each.
+func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query) error {
 	var after *store.Position
 	for {
 		heads, next, err := s.store.List(ctx, workspace, q, after, 100)
@@ -225,9 +225,6 @@ func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query
 			return err
 		}
 		for _, h := range heads {
-			if !concerned(h.Conversation) {
-				continue
-			}
 			_, err := s.store.Update(ctx, workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 				u, err := s.begin(tx, Caller{Workspace: workspace}, h.Conversation.Id)
 				if err != nil {

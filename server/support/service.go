@@ -9,7 +9,6 @@ package support
 import (
 	"context"
 	"sync"
-	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
@@ -28,20 +27,14 @@ type Service struct {
 	goodshipv1.UnimplementedAdminServiceServer
 
 	store    store.Store
-	now      func() time.Time
 	presence *presence
 	hours    sync.Map // by time zone and intervals, rules.Hours; loading a time zone reads files
 }
 
-// Options are what a Service needs beside its store.
-type Options struct {
-	// Now is the clock on the wall, for keys that expire. Presence goes by the store's.
-	Now func() time.Time
-}
-
-// New returns the services over a store. Every agent counts as present from now on until they are away.
-func New(s store.Store, o Options) *Service {
-	return &Service{store: s, now: o.Now, presence: newPresence(s.Now())}
+// New returns the services over a store, whose clock is theirs too. Every agent counts as present from now on until they are
+// away.
+func New(s store.Store) *Service {
+	return &Service{store: s, presence: newPresence(s.Now())}
 }
 
 // Ready returns nil while calls are served, or why not.

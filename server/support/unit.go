@@ -154,6 +154,9 @@ func introduce(tx store.Tx, c Caller, s *rules.Situation) error {
 		if agent.Agent.DisableTime != nil {
 			return agentDisabled(c.ID)
 		}
+		if agent.Agent.Role != goodshipv1.Role_ROLE_LEADER {
+			s.Actor.Kind = goodshipv1.ActorKind_ACTOR_KIND_AGENT // who was a leader when the call came
+		}
 		s.Actor.Persona = &goodshipv1.Persona{DisplayName: agent.Agent.DisplayName, AvatarUri: agent.Agent.AvatarUri}
 	case c.isCustomer():
 		customer, err := tx.CustomerByKey(c.CustomerKey)

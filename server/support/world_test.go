@@ -82,12 +82,14 @@ func foundWorld(t *testing.T, clock *storetest.Clock, s store.Store) *world {
 	w.employ(ada, goodshipv1.Role_ROLE_AGENT)
 	w.employ(ben, goodshipv1.Role_ROLE_AGENT)
 	w.employ(lea, goodshipv1.Role_ROLE_LEADER)
+	w.knows(kim)
+	w.knows(lou)
 	return w
 }
 
 // restart begins a new life of the service, over the same store.
 func (w *world) restart() {
-	w.Service = support.New(w.store, support.Options{Now: w.clock.Now})
+	w.Service = support.New(w.store)
 }
 
 // employ puts an agent into the directory.
@@ -96,6 +98,12 @@ func (w *world) employ(p person, role goodshipv1.Role) {
 	do[*goodshipv1.Agent](w, backend, &goodshipv1.UpsertAgentRequest{
 		AgentId: p.id(), Agent: &goodshipv1.Agent{DisplayName: "The real " + p.id(), Role: role},
 	})
+}
+
+// knows puts a customer without a name into the directory.
+func (w *world) knows(p person) {
+	w.t.Helper()
+	do[*goodshipv1.Customer](w, backend, &goodshipv1.UpsertCustomerRequest{CustomerId: p.id(), Customer: &goodshipv1.Customer{}})
 }
 
 // by returns the context of a new call for somebody.

@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // Append checks the whole change before it makes any of it, so that a change that is refused leaves nothing even in a
@@ -240,4 +239,12 @@ func put(in map[string][]byte, key string, m proto.Message) error {
 	}
 	in[key] = b
 	return nil
+}
+
+// putNamed is put for what must have a name.
+func putNamed(in map[string][]byte, name string, m proto.Message) error {
+	if name == "" {
+		return fmt.Errorf("store/memory: %s without an id", m.ProtoReflect().Descriptor().Name())
+	}
+	return put(in, name, m)
 }

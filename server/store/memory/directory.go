@@ -143,6 +143,11 @@ func (s *Store) APIKeyByHash(ctx context.Context, hash []byte) (*storev1.ApiKeyR
 	if err != nil {
 		return nil, err
 	}
+	return keyByHash(all, hash)
+}
+
+// keyByHash returns the key with a hash from all workspaces, or ErrNotFound.
+func keyByHash(all map[string]*workspace, hash []byte) (*storev1.ApiKeyRecord, error) {
 	for _, w := range all {
 		for _, b := range w.apiKeys {
 			key, err := decode[storev1.ApiKeyRecord](b)

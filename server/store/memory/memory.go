@@ -14,9 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/goodship/goodship/server/store"
+	"github.com/google/uuid"
 )
 
 // Options say how a store is made. The zero value works.

@@ -5,11 +5,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/memory"
 	"github.com/goodship/goodship/server/store/storetest"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

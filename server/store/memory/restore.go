@@ -67,7 +67,7 @@ type feedKey struct {
 
 func newRestored() *restored {
 	return &restored{
-		workspace:   (&workspace{}).copy(),
+		workspace:   (*workspace)(nil).copy(),
 		records:     make(map[feedKey]*storev1.LogRecord),
 		resolutions: make(map[string]map[int32]*goodshipv1.Resolution),
 		feed:        make(map[int64]feedKey),

@@ -12,10 +12,12 @@ import (
 	"github.com/goodship/goodship/server/store"
 )
 
-// tx is a unit of work: it changes a copy of the workspace that nobody else sees.
+// tx is a unit of work: it changes a copy of the workspace that nobody else sees. before are all workspaces as they were
+// before it; no other unit changes them while it runs.
 type tx struct {
 	workspaceID string
 	workspace   *workspace
+	before      map[string]*workspace
 }
 
 func (t *tx) Now() time.Time { return t.workspace.last }
@@ -127,7 +129,7 @@ func (t *tx) Agent(id string) (*storev1.AgentRecord, error) {
 }
 
 func (t *tx) PutAgent(a *storev1.AgentRecord) error {
-	return put(t.workspace.agents, a.GetAgent().GetId(), a)
+	return putNamed(t.workspace.agents, a.GetAgent().GetId(), a)
 }
 
 func (t *tx) Customer(id string) (*storev1.CustomerRecord, error) {
@@ -138,24 +140,42 @@ func (t *tx) CustomerByKey(key string) (*storev1.CustomerRecord, error) {
 	return find[storev1.CustomerRecord](t.workspace.customers, key)
 }
 
+// PutCustomer refuses the id of a customer with another key. A customer may get another id.
 func (t *tx) PutCustomer(c *storev1.CustomerRecord) error {
-	other, err := t.workspace.customer(c.GetCustomer().GetId())
+	id, key := c.GetCustomer().GetId(), c.GetKey()
+	other, err := t.workspace.customer(id)
 	switch {
-	case err == nil && other.GetKey() != c.GetKey():
-		return fmt.Errorf("store/memory: customer %q has another key", c.GetCustomer().GetId())
+	case id == "":
+		return errors.New("store/memory: customer without an id")
+	case err == nil && other.GetKey() != key:
+		return fmt.Errorf("store/memory: customer %q has another key", id)
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	return put(t.workspace.customers, c.GetKey(), c)
+	return putNamed(t.workspace.customers, key, c)
 }
 
 func (t *tx) APIKey(id string) (*storev1.ApiKeyRecord, error) {
 	return find[storev1.ApiKeyRecord](t.workspace.apiKeys, id)
 }
 
+// PutAPIKey refuses the secret of another key, in whatever workspace: APIKeyByHash must find one.
 func (t *tx) PutAPIKey(k *storev1.ApiKeyRecord) error {
-	if k.GetWorkspaceId() != t.workspaceID {
+	id, hash := k.GetApiKey().GetId(), k.GetSecretHash()
+	switch {
+	case k.GetWorkspaceId() != t.workspaceID:
 		return fmt.Errorf("store/memory: key of workspace %q in a unit of %q", k.GetWorkspaceId(), t.workspaceID)
+	case len(hash) == 0:
+		return fmt.Errorf("store/memory: API key %q without a hash", id)
 	}
-	return put(t.workspace.apiKeys, k.GetApiKey().GetId(), k)
+	all := copyMap(t.before)
+	all[t.workspaceID] = t.workspace
+	other, err := keyByHash(all, hash)
+	switch {
+	case err == nil && (other.GetWorkspaceId() != t.workspaceID || other.GetApiKey().GetId() != id):
+		return fmt.Errorf("store/memory: API key %q has another's secret", id)
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return putNamed(t.workspace.apiKeys, id, k)
 }

@@ -15,17 +15,17 @@ import (
 func (s *Store) Update(ctx context.Context, workspaceID string, once store.Once, fn func(store.Tx) (*storev1.Receipt, error)) (store.Result, error) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
-	current, err := s.workspace(ctx, workspaceID)
+	before, err := s.snapshot(ctx)
 	if err != nil {
 		return store.Result{}, err
 	}
-	next := current.copy()
-	next.last = s.tick(current.last)
+	next := before[workspaceID].copy()
+	next.last = s.tick(next.last)
 	next.forget()
 	if seen, ok := next.once[once.Key()]; ok {
 		return seen.replay(once)
 	}
-	receipt, err := fn(&tx{workspaceID: workspaceID, workspace: next})
+	receipt, err := fn(&tx{workspaceID: workspaceID, workspace: next, before: before})
 	if err != nil {
 		return store.Result{}, err
 	}
@@ -38,9 +38,12 @@ func (s *Store) Update(ctx context.Context, workspaceID string, once store.Once,
 	return store.Result{Receipt: receipt}, nil
 }
 
+// Now implements store.Keeper.
+func (s *Store) Now() time.Time { return s.options.Now().UTC().Truncate(time.Microsecond) }
+
 // tick returns the time of a unit after one at last.
 func (s *Store) tick(last time.Time) time.Time {
-	now := s.options.Now().UTC().Truncate(time.Microsecond)
+	now := s.Now()
 	if earliest := last.Add(time.Microsecond); now.Before(earliest) {
 		return earliest
 	}

@@ -6,11 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // workspace is all that is kept of one workspace at one moment.
@@ -51,8 +50,11 @@ type remembered struct {
 	time         time.Time
 }
 
-// copy returns a workspace whose maps and slices can be changed while this one stays what it is.
+// copy returns a workspace whose maps and slices can be changed while this one stays what it is; of nil, an empty one.
 func (w *workspace) copy() *workspace {
+	if w == nil {
+		w = &workspace{}
+	}
 	return &workspace{
 		last:          w.last,
 		record:        w.record,

@@ -7,11 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/memory"
+	"google.golang.org/protobuf/proto"
 )
 
 // A backup holds everything that can be read, and the request ids. The reference restores what any engine wrote.

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // directoryPages reads agents, customers and keys page by page.
@@ -97,7 +97,26 @@ func directoryIsByEveryName(s *subject) {
 		s.wantVersion("w", version)
 		s.reopen()
 	}
-	_, err := s.store().APIKeyByHash(s.ctx, nil)
+	s.do("w", func(tx store.Tx) error { return tx.PutCustomer(customerRecord("new id", "key", 7)) })
+	byKey, err := s.store().CustomerByKey(s.ctx, "w", "key")
+	if renamed, errNew := s.store().Customer(s.ctx, "w", "new id"); err != nil || errNew != nil || byKey.GetVersion() != 7 || !proto.Equal(byKey, renamed) {
+		s.Errorf("a customer with a new id: got %v, %v, by its key, %v, %v", byKey, err, renamed, errNew)
+	}
+	_, err = s.store().Customer(s.ctx, "w", "id")
+	s.wantErr("a customer by the id from before", err, store.ErrNotFound)
+	s.do("w", func(tx store.Tx) error { return tx.PutCustomer(customerRecord("id", "another key", 1)) })
+
+	former := apiKeyRecord("w", "id", 7).GetSecretHash()
+	s.do("w", func(tx store.Tx) error {
+		key := apiKeyRecord("w", "id", 7)
+		key.SecretHash = []byte("a new secret")
+		return tx.PutAPIKey(key)
+	})
+	_, err = s.store().APIKeyByHash(s.ctx, former)
+	s.wantErr("APIKeyByHash of the secret from before", err, store.ErrNotFound)
+	_, err = s.store().APIKeyByHash(s.ctx, []byte("a new secret"))
+	s.wantErr("APIKeyByHash of the new secret", err, nil)
+	_, err = s.store().APIKeyByHash(s.ctx, nil)
 	s.wantErr("APIKeyByHash of nothing", err, store.ErrNotFound)
 	_, err = s.store().APIKeyByHash(s.ctx, []byte("hash"))
 	s.wantErr("APIKeyByHash of the beginning of a hash", err, store.ErrNotFound)
@@ -131,4 +150,47 @@ func (s *subject) wantVersion(w string, version int32) {
 		_, err := swapped()
 		s.wantErr("a customer by the other name", err, store.ErrNotFound)
 	}
+}
+
+// strangersAreRefused puts what belongs elsewhere, or is another's, or has no name.
+func strangersAreRefused(s *subject) {
+	s.do("w", func(tx store.Tx) error { return furnishAs(tx, "w", "id", "text") })
+	s.do("w2", func(tx store.Tx) error { return furnishAs(tx, "w2", "other", "text") })
+	before := s.image()
+	withHash := func(id string, hash []byte) *storev1.ApiKeyRecord {
+		key := apiKeyRecord("w", id, 1)
+		key.SecretHash = hash
+		return key
+	}
+	changed := func(change func(*draft)) func(store.Tx) error {
+		return func(tx store.Tx) error { return appendTo(tx, "id", change) }
+	}
+	for name, put := range map[string]func(store.Tx) error{
+		"another workspace's settings": func(tx store.Tx) error { return tx.PutWorkspace(workspaceRecord("w2", 1)) },
+		"settings of no workspace":     func(tx store.Tx) error { return tx.PutWorkspace(workspaceRecord("", 1)) },
+		"another workspace's key":      func(tx store.Tx) error { return tx.PutAPIKey(apiKeyRecord("w2", "id", 1)) },
+		"a key without a secret":       func(tx store.Tx) error { return tx.PutAPIKey(withHash("key", nil)) },
+		"a key with another's secret": func(tx store.Tx) error {
+			return tx.PutAPIKey(withHash("key", apiKeyRecord("w", "id", 1).GetSecretHash()))
+		},
+		"a key with one's of another workspace": func(tx store.Tx) error {
+			return tx.PutAPIKey(withHash("key", apiKeyRecord("w2", "other", 1).GetSecretHash()))
+		},
+		"a key without an id":             func(tx store.Tx) error { return tx.PutAPIKey(apiKeyRecord("w", "", 1)) },
+		"an agent without an id":          func(tx store.Tx) error { return tx.PutAgent(agentRecord("", 1)) },
+		"a customer with another's id":    func(tx store.Tx) error { return tx.PutCustomer(customerRecord("id", "key 2", 1)) },
+		"a customer without an id":        func(tx store.Tx) error { return tx.PutCustomer(customerRecord("", "key 2", 1)) },
+		"a customer without a key":        func(tx store.Tx) error { return tx.PutCustomer(customerRecord("id 2", "", 1)) },
+		"another customer's conversation": changed(func(d *draft) { d.head.CustomerKey = "key 2" }),
+		"another external id":             changed(func(d *draft) { d.conversation().ExternalId = "external 2" }),
+		"no external id any more":         changed(func(d *draft) { d.conversation().ExternalId = "" }),
+		"another time of creation":        changed(func(d *draft) { d.conversation().CreateTime = timestamppb.New(d.now) }),
+		"a text that is not UTF-8":        changed(func(d *draft) { d.say("\xff") }),
+	} {
+		_, err := s.update("w", store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) { return nil, put(tx) })
+		if err == nil {
+			s.Errorf("the store took %s", name)
+		}
+	}
+	s.unchanged("strangers", before)
 }

@@ -2,14 +2,15 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // draft is a change in the making. Whatever is done to it, its numbers follow those of the conversation before.
@@ -187,4 +188,25 @@ func (d *draft) change() store.Change {
 	c.UpdateTime = timestamppb.New(d.now)
 	d.record.MessageCount, d.record.NoteCount = c.GetMessageCount(), c.GetNoteCount()
 	return store.Change{Head: d.head, Record: d.record, Messages: d.messages, Notes: d.notes, Resolutions: d.resolutions}
+}
+
+func workspaceRecord(id string, version int32) *storev1.WorkspaceRecord {
+	return &storev1.WorkspaceRecord{Workspace: &goodshipv1.Workspace{Id: id}, Version: version}
+}
+
+func agentRecord(id string, version int32) *storev1.AgentRecord {
+	return &storev1.AgentRecord{Agent: &goodshipv1.Agent{Id: id}, Version: version}
+}
+
+func customerRecord(id, key string, version int32) *storev1.CustomerRecord {
+	return &storev1.CustomerRecord{Customer: &goodshipv1.Customer{Id: id}, Key: key, Version: version}
+}
+
+// apiKeyRecord returns a key whose hash depends on the workspace and the id alone.
+func apiKeyRecord(workspace, id string, version int32) *storev1.ApiKeyRecord {
+	return &storev1.ApiKeyRecord{
+		ApiKey:      &goodshipv1.ApiKey{Id: id, DisplayName: strconv.Itoa(int(version))},
+		SecretHash:  fmt.Appendf(nil, "hash of %q in %q", id, workspace),
+		WorkspaceId: workspace,
+	}
 }

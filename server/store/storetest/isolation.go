@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 )
 
@@ -170,7 +171,7 @@ func (s *subject) wantEmpty(w string) {
 		oldest, err1 := tx.OldestWaiting()
 		newest, err2 := tx.NewestUnresolved(defaultCustomer)
 		if err := errors.Join(err1, err2); err != nil || oldest != "" || newest != "" {
-			return fmt.Errorf("got oldest %q, newest %q, %v, want none", oldest, newest, err)
+			return errors.Join(err, fmt.Errorf("got oldest %q, newest %q, want none", oldest, newest))
 		}
 		return nil
 	})
@@ -200,6 +201,8 @@ func externalIDsAreUnique(s *subject) {
 		restart()
 		refused("in another unit", under("conv_2", "external"))
 	}
+	s.write("w", "conv_1", func(d *draft) { d.resolve(goodshipv1.Outcome_OUTCOME_CONFIRMED) })
+	refused("of one that is resolved", under("conv_2", "external"))
 	var begun atomic.Int32
 	together(8, func(i int) {
 		_, err := s.update("w", store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {

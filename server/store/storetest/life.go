@@ -9,10 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // What is handed out is the caller's; what is closed is closed.

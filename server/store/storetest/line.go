@@ -18,7 +18,7 @@ import (
 // wantOldest returns an error unless OldestWaiting gives an id.
 func wantOldest(tx store.Tx, when, want string) error {
 	if got, err := tx.OldestWaiting(); err != nil || got != want {
-		return fmt.Errorf("OldestWaiting %s: got %q, %v, want %q", when, got, err, want)
+		return errors.Join(err, fmt.Errorf("OldestWaiting %s: got %q, want %q", when, got, want))
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func newestUnresolvedSeesEverything(s *subject) {
 	want := func(tx store.Tx, when string, wanted map[string]string) error {
 		for key, id := range wanted {
 			if got, err := tx.NewestUnresolved(key); err != nil || got != id {
-				return fmt.Errorf("NewestUnresolved(%q) %s: got %q, %v, want %q", key, when, got, err, id)
+				return errors.Join(err, fmt.Errorf("NewestUnresolved(%q) %s: got %q, want %q", key, when, got, id))
 			}
 		}
 		return nil

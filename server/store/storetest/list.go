@@ -7,11 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Lists equal a full scan, and pages show what nobody touches exactly once (invariant 6).
@@ -49,6 +48,9 @@ func (d *draft) shuffle(pick choose) {
 	}
 	d.own(one(pick, append([]string{""}, agents...)))
 	c.HelperIds, c.Labels = some(pick, agents), some(pick, labels)
+	if pick(4) == 0 {
+		c.HandOver = &goodshipv1.HandOver{ToAgentId: one(pick, agents)}
+	}
 	c.LineTime, c.ActivityTime = timestamppb.New(moment(pick)), timestamppb.New(moment(pick))
 	if d.due(time.Time{}); pick(2) == 0 {
 		d.due(moment(pick))
@@ -74,7 +76,7 @@ func query(pick choose) store.Query {
 		q.OwnerID, q.Unowned = one(pick, agents), pick(4) == 0
 	}
 	if pick(4) == 0 {
-		q.HelperID = one(pick, agents)
+		q.InvolvedID = one(pick, agents)
 	}
 	if pick(3) == 0 {
 		q.CustomerKey = one(pick, customers)
@@ -100,7 +102,7 @@ func holds(q store.Query, h *storev1.Head) bool {
 		(q.Outcome == 0 || q.Outcome == c.GetOutcome()) &&
 		(q.OwnerID == "" || q.OwnerID == c.GetOwnerId()) &&
 		(!q.Unowned || c.GetOwnerId() == "") &&
-		(q.HelperID == "" || slices.Contains(c.GetHelperIds(), q.HelperID)) &&
+		(q.InvolvedID == "" || slices.Contains(append(c.GetHelperIds(), c.GetOwnerId(), c.GetHandOver().GetToAgentId()), q.InvolvedID)) &&
 		(q.CustomerKey == "" || q.CustomerKey == h.GetCustomerKey()) &&
 		(q.Label == "" || slices.Contains(c.GetLabels(), q.Label)) &&
 		(q.ActiveFrom.IsZero() || !active.Before(q.ActiveFrom)) &&

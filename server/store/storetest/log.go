@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // A conversation's log, and what it refers to, is read as it was written (invariants 1 and 13).
@@ -120,8 +119,13 @@ func replacedTextsAreGone(s *subject) {
 		d.editNote(1, "edited note")
 		d.withdraw(1, "edited resolution")
 	})
-	s.write("w", "conv", func(d *draft) { d.redact(2); d.editNote(2, "") })
-	s.write("w", "conv", func(d *draft) { d.say("what follows"); d.redact(1) })
+	s.write("w", "conv", func(d *draft) {
+		d.say("what follows")
+		d.redact(2)
+		d.redact(1)
+		d.editNote(2, "")
+		d.editNote(1, "edited note")
+	})
 	for _, restart := range []func(){func() {}, s.reopen, s.crash} {
 		restart()
 		s.wantMessages("w", "conv", []string{"", "", "what stays", "what follows"})

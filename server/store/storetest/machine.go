@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"pgregory.net/rapid"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/memory"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 )
 
 // longest is how many steps the machine takes at most in one run. What is there to scan grows with each, and most of what
@@ -229,13 +228,14 @@ func (m *twins) drawEdit() (string, func(*draft)) {
 		if what == 4 || what == 7 {
 			d.propose(text)
 		}
-		if n := which % (before.GetMessageCount() + 1); n > 0 {
+		// At most two of each are replaced, from the newer to the older.
+		for n := which % (before.GetMessageCount() + 1); n > max(0, which-2); n-- {
 			d.edit(n, text)
 		}
-		if n := which % (before.GetNoteCount() + 1); n > 0 {
+		for n := which % (before.GetNoteCount() + 1); n > max(0, which-2); n-- {
 			d.editNote(n, text)
 		}
-		if n := which % (before.GetResolutionCount() + 1); n > 0 {
+		for n := which % (before.GetResolutionCount() + 1); n > max(0, which-2); n-- {
 			d.withdraw(n, text)
 		}
 		if what%2 == 0 {

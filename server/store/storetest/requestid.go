@@ -5,10 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // A request id has one effect (invariant 5).

@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // scanner reads everything, by every read, into an image. After the first error it reads nothing more.
@@ -134,7 +133,7 @@ var someQueries = []store.Query{
 	{Outcome: goodshipv1.Outcome_OUTCOME_CONFIRMED},
 	{OwnerID: "agent_1"},
 	{Order: store.ByLine, Unowned: true},
-	{HelperID: "agent_2"},
+	{InvolvedID: "agent_2"},
 	{CustomerKey: defaultCustomer},
 	{Label: "urgent"},
 	{State: goodshipv1.State_STATE_ANSWERED, CustomerKey: "key_2", OwnerID: "agent_2"},

@@ -175,3 +175,22 @@ func together(n int, fn func(i int)) {
 	}
 	running.Wait()
 }
+
+// wantMessages fails the test unless a conversation's messages are these texts, in whatever order, under dense numbers.
+func (s *subject) wantMessages(workspace, conversation string, want []string) {
+	s.Helper()
+	messages, err := s.store().Messages(s.ctx, workspace, conversation, store.Range{From: 1, Limit: all})
+	s.wantErr("Messages", err, nil)
+	var got []string
+	for i, m := range messages {
+		got = append(got, m.GetText())
+		if m.GetNumber() != int32(i+1) {
+			s.Errorf("message %d has number %d", i+1, m.GetNumber())
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		s.Errorf("got messages %q, want %q", got, want)
+	}
+}

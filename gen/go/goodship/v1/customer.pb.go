@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Customer is a person of the product, under the product's own id. Who comes into being by calling has no name until a
+// Customer is a person of the product, under the product's own id. Who comes into being by writing has no name until a
 // backend gives one.
 type Customer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -36,7 +36,7 @@ type Customer struct {
 	Block *Block `protobuf:"bytes,3,opt,name=block,proto3" json:"block,omitempty"`
 	// Changes whenever what is known of the person does.
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
-	// When the person was first named, or first called.
+	// When the person was first named, or first wrote.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When what is known of the person last changed.
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
