@@ -36,8 +36,8 @@ func newValidator(methods map[string]*method) (protovalidate.Validator, error) {
 
 // validate returns nil if a request is as the contract wants it. Violations name their fields as the proto does.
 func (c *chain) validate(req proto.Message) error {
-	if path, ok := unknownField(req.ProtoReflect(), ""); ok {
-		return unknown(path)
+	if f := flaw(req.ProtoReflect(), ""); f != nil {
+		return f
 	}
 	err := c.validator.Validate(req)
 	var invalid *protovalidate.ValidationError
@@ -94,12 +94,15 @@ func unknown(path string) *fault.Fault {
 		Violations(&errdetails.BadRequest_FieldViolation{Field: path, Description: "is no field of the contract"})
 }
 
-// unknownField returns the path of a field that a message holds and the contract does not have, its number as its name.
-// Messages below are searched too, in the order of the contract.
-func unknownField(m protoreflect.Message, path string) (string, bool) {
+// flaw returns the first thing in a message that no rule of the contract can speak of, in the order of the contract: a field
+// that the contract does not have, its number as its name; or a time that no calendar has, which could not be shown as JSON.
+func flaw(m protoreflect.Message, path string) *fault.Fault {
 	if raw := m.GetUnknown(); len(raw) > 0 {
 		number, _, _ := protowire.ConsumeTag(raw)
-		return join(path, fmt.Sprint(number)), true
+		return unknown(join(path, fmt.Sprint(number)))
+	}
+	if t, ok := m.Interface().(interface{ CheckValid() error }); ok && t.CheckValid() != nil {
+		return fault.Field(path, "must be a time in the years 1 to 9999, or a duration of at most 10,000 years, with nanoseconds that fit")
 	}
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -107,11 +110,11 @@ func unknownField(m protoreflect.Message, path string) (string, bool) {
 		if !m.Has(f) || !holdsMessages(f) {
 			continue
 		}
-		if p, ok := unknownBelow(m.Get(f), f, join(path, string(f.Name()))); ok {
-			return p, true
+		if found := flawBelow(m.Get(f), f, join(path, string(f.Name()))); found != nil {
+			return found
 		}
 	}
-	return "", false
+	return nil
 }
 
 func holdsMessages(f protoreflect.FieldDescriptor) bool {
@@ -121,23 +124,23 @@ func holdsMessages(f protoreflect.FieldDescriptor) bool {
 	return f.Message() != nil
 }
 
-func unknownBelow(v protoreflect.Value, f protoreflect.FieldDescriptor, path string) (found string, ok bool) {
+func flawBelow(v protoreflect.Value, f protoreflect.FieldDescriptor, path string) (found *fault.Fault) {
 	switch {
 	case f.IsList():
 		for i := range v.List().Len() {
-			if found, ok = unknownField(v.List().Get(i).Message(), fmt.Sprintf("%s[%d]", path, i)); ok {
-				return found, ok
+			if found = flaw(v.List().Get(i).Message(), fmt.Sprintf("%s[%d]", path, i)); found != nil {
+				return found
 			}
 		}
-		return "", false
+		return nil
 	case f.IsMap():
 		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-			found, ok = unknownField(v.Message(), fmt.Sprintf("%s[%q]", path, k.String()))
-			return !ok
+			found = flaw(v.Message(), fmt.Sprintf("%s[%q]", path, k.String()))
+			return found == nil
 		})
-		return found, ok
+		return found
 	default:
-		return unknownField(v.Message(), path)
+		return flaw(v.Message(), path)
 	}
 }
 

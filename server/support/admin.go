@@ -106,13 +106,10 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 	w := req.Workspace.ProtoReflect()
 	for _, path := range req.UpdateMask.Paths {
-		bad := path == "display_name" && req.Workspace.DisplayName == ""
 		field := w.Descriptor().Fields().ByName(protoreflect.Name(path))
-		if m := field.Message(); m != nil && m.FullName() == "google.protobuf.Duration" {
-			bad = !w.Get(field).Message().Interface().(*durationpb.Duration).IsValid()
-		}
-		if bad {
-			return fault.Field("workspace."+path, "must have a valid value")
+		isDuration := field.Message() != nil && field.Message().FullName() == "google.protobuf.Duration"
+		if isDuration && !w.Has(field) || path == "display_name" && req.Workspace.DisplayName == "" {
+			return fault.Field("workspace."+path, "must have a value")
 		}
 	}
 	if _, err := rules.ParseHours(req.Workspace.OpeningHours); err != nil {
@@ -124,9 +121,6 @@ func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 // CreateApiKey makes an API key and shows its secret once.
 func (s *Service) CreateApiKey(ctx context.Context, req *goodshipv1.CreateApiKeyRequest) (*goodshipv1.CreateApiKeyResponse, error) {
 	c := callerFrom(ctx)
-	if err := checkTime("expire_time", req.ExpireTime); err != nil {
-		return nil, err
-	}
 	key, secret := newAPIKey(c.Workspace, req.DisplayName, req.Scopes)
 	key.ApiKey.ExpireTime = req.ExpireTime
 	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {

@@ -100,9 +100,6 @@ func TestUpdateWorkspaceRefuses(t *testing.T) {
 	} {
 		w.refuses(backend, test.req, "InvalidArgument INVALID_REQUEST "+test.want)
 	}
-	for _, broken := range []*durationpb.Duration{{Seconds: 70, Nanos: -1}, {Seconds: 70, Nanos: 1e9}} {
-		w.refuses(backend, &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{Promise: broken}, UpdateMask: mask("promise")}, "InvalidArgument INVALID_REQUEST workspace.promise")
-	}
 	first := do[*goodshipv1.Workspace](w, backend, &goodshipv1.GetWorkspaceRequest{}).Etag
 	w.updates(&goodshipv1.Workspace{BrandVoice: "Warm"}, "brand_voice")
 	stale := &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{}, UpdateMask: mask("brand_voice"), Etag: first}
@@ -192,23 +189,6 @@ func TestRevokeApiKey(t *testing.T) {
 	w.clock.Jump(time.Minute)
 	same(t, "revoked again", do[*goodshipv1.ApiKey](w, backend, revoke), revoked)
 	w.refuses(backend, &goodshipv1.RevokeApiKeyRequest{ApiKeyId: "key_" + strings.Repeat("0", 26)}, "NotFound API_KEY_NOT_FOUND")
-}
-
-// TestTimesThatNoCalendarHas sends times that pass for valid on the wire, and could not be shown as JSON once they are kept.
-func TestTimesThatNoCalendarHas(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.by(kim)
-	for _, broken := range []*timestamppb.Timestamp{{Seconds: 1 << 40}, {Seconds: -1 << 40}, {Seconds: 1 << 33, Nanos: -1}, {Seconds: 1 << 33, Nanos: 1e9}} {
-		for field, req := range map[string]proto.Message{
-			"expire_time":   &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop", ExpireTime: broken},
-			"until_time":    &goodshipv1.BlockCustomerRequest{CustomerId: "kim", Reason: "x", UntilTime: broken},
-			"active_after":  &goodshipv1.ListConversationsRequest{ActiveAfter: broken},
-			"active_before": &goodshipv1.ListConversationsRequest{ActiveBefore: broken},
-		} {
-			w.refuses(backend, req, "InvalidArgument INVALID_REQUEST "+field)
-		}
-	}
 }
 
 // TestRepliesAreCopies changes replies, which must change nothing of the service's.

@@ -1,7 +1,6 @@
 package support
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -201,9 +200,6 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 // query makes the store's query of a request's filters.
 func (s *Service) query(ctx context.Context, c Caller, req *goodshipv1.ListConversationsRequest) (store.Query, error) {
 	q := store.Query{State: req.State, Outcome: req.Outcome, OwnerID: req.OwnerId, Unowned: req.Unowned, Label: req.Label, CustomerKey: c.CustomerKey}
-	if err := cmp.Or(checkTime("active_after", req.ActiveAfter), checkTime("active_before", req.ActiveBefore)); err != nil {
-		return q, err
-	}
 	if req.ActiveAfter != nil {
 		q.ActiveFrom = req.ActiveAfter.AsTime()
 	}

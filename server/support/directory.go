@@ -195,9 +195,6 @@ func (s *Service) ListCustomers(ctx context.Context, req *goodshipv1.ListCustome
 
 // BlockCustomer keeps a customer from writing, or lifts that.
 func (s *Service) BlockCustomer(ctx context.Context, req *goodshipv1.BlockCustomerRequest) (*goodshipv1.Customer, error) {
-	if err := checkTime("until_time", req.UntilTime); err != nil {
-		return nil, err
-	}
 	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 		r, err := tx.Customer(req.CustomerId)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/store"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Fault makes of an error of the store's the fault that crosses the API; any other error it returns as it is. It is the one
@@ -75,14 +74,6 @@ func noCustomer(id string) error {
 func etagMismatch() error {
 	return fault.New(codes.Aborted, goodshipv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
 		"The object has changed since its etag was read. Read it again and decide anew.")
-}
-
-// checkTime refuses a time that no calendar has: kept, it could never be shown as JSON.
-func checkTime(path string, t *timestamppb.Timestamp) error {
-	if t != nil && !t.IsValid() {
-		return fault.Field(path, "must be a time in the years 1 to 9999")
-	}
-	return nil
 }
 
 // orMissing returns the fault of a missing object where the store says that there is none.
