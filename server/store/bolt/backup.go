@@ -132,7 +132,7 @@ func (b *backup) table(ctx context.Context, t table) error {
 	var from []byte
 	for {
 		var entries []*storev1.BackupEntry
-		err := b.view(ctx, func(v *view) (err error) {
+		err := b.view(ctx, everything, func(v *view) (err error) {
 			entries, from, err = b.slice(v, t, from)
 			return err
 		})
@@ -206,7 +206,7 @@ func (b *backup) catchUp(ctx context.Context) (clock time.Time, last bool, err e
 	}
 	for slice := range slices.Chunk(places, sliceKeys) {
 		var entries []*storev1.BackupEntry
-		err := b.view(ctx, func(v *view) (err error) {
+		err := b.view(ctx, everything, func(v *view) (err error) {
 			entries, err = b.read(v, slice)
 			return err
 		})

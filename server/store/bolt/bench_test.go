@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -18,14 +19,13 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
+	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // The benchmarks take two settings from the environment:
@@ -194,20 +194,24 @@ func appendMessage(b *testing.B, st *bolt.Store, id string, request uint64) {
 }
 
 // BenchmarkAppend compares appends with the plain thing, one db.Update that puts one value of the same size, in turns of a
-// second, five each. local writes to a hundredth of the open conversations, uniform to all.
+// second, five each. uniform writes to any open conversation, local to those among the newest hundredth of all.
 func BenchmarkAppend(b *testing.B) {
 	st := openBench(b)
 	plain := openPlain(b, benchConversations(b))
-	open := benchConversations(b) / benchOpen
+	n := benchConversations(b)
 	for _, traffic := range []struct {
-		name  string
-		among int
-	}{{"local", max(open/100, 50)}, {"uniform", open}} {
+		name string
+		from int
+	}{{"local", n - n/100}, {"uniform", 0}} {
 		for _, callers := range []int{1, 64} {
 			b.Run(fmt.Sprintf("%s/callers=%d", traffic.name, callers), func(b *testing.B) {
+				var appends atomic.Int64
+				writes := bolt.Writes(st)
 				compareAppends(b, callers, func(_ int, request uint64) {
-					appendMessage(b, st, benchID(rand.IntN(traffic.among)*benchOpen), request)
+					appends.Add(1)
+					appendMessage(b, st, benchID((traffic.from+rand.IntN(n-traffic.from))/benchOpen*benchOpen), request)
 				}, plain)
+				b.ReportMetric(float64(bolt.Writes(st)-writes)/float64(appends.Load()), "writes/append")
 			})
 		}
 	}
@@ -264,22 +268,32 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// openPlain returns the plain thing: a put of 600 bytes, about what an append writes, in a transaction of its own.
+// openPlain returns the plain thing: a put of 600 bytes, about what an append writes, in a transaction of its own. Its
+// file has as many values as the store has messages, up to 200,000.
 func openPlain(b *testing.B, conversations int) func(caller int, request uint64) {
-	db, err := bbolt.Open(filepath.Join(b.TempDir(), "plain.db"), 0o600, nil)
+	db, err := bbolt.Open(filepath.Join(b.TempDir(), "plain.db"), 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
-	value := make([]byte, 600)
+	name, value := []byte("messages"), make([]byte, 600)
+	conversations = min(conversations, 20_000)
+	put := func(bucket *bbolt.Bucket, conversation int, number uint64) error {
+		return bucket.Put(binary.BigEndian.AppendUint64([]byte(benchID(conversation)), number), value)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucket(name)
+		for i := 0; i < conversations*benchMessages && err == nil; i++ {
+			err = put(bucket, i/benchMessages, uint64(i%benchMessages))
+		}
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 	return func(_ int, request uint64) {
 		err := db.Update(func(tx *bbolt.Tx) error {
-			bucket, err := tx.CreateBucketIfNotExists([]byte("messages"))
-			if err != nil {
-				return err
-			}
-			key := binary.BigEndian.AppendUint64([]byte(benchID(rand.IntN(conversations))), request)
-			return bucket.Put(key, value)
+			return put(tx.Bucket(name), rand.IntN(conversations), benchMessages+request)
 		})
 		if err != nil {
 			b.Error(err)
@@ -358,6 +372,34 @@ func listPage(b *testing.B, st *bolt.Store, q store.Query) func() error {
 		_, _, err := st.List(b.Context(), benchWorkspace, q, nil, 20)
 		return err
 	}
+}
+
+// BenchmarkReadUnderWrites reads conversations while 64 callers append.
+func BenchmarkReadUnderWrites(b *testing.B) {
+	st := openBench(b)
+	n := benchConversations(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	var writing sync.WaitGroup
+	for range 64 {
+		writing.Go(func() {
+			for ctx.Err() == nil {
+				appendMessage(b, st, benchID(rand.IntN(n/benchOpen)*benchOpen), requests.Add(1))
+			}
+		})
+	}
+	var took []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		if _, err := st.Conversation(ctx, benchWorkspace, benchID(rand.IntN(n))); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	cancel()
+	writing.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
 
 // BenchmarkOpen opens the store and reports the heap that it holds then.

@@ -15,8 +15,8 @@
 // rest on what an earlier unit of the group did.
 //
 // Readers see the newest commit that is durable and nothing later. bbolt shows a commit already while its meta page is
-// being synced; a reader that comes upon one waits until it is published (read.go). So each read is one instant of file
-// and memory together, and nothing is ever shown that a power cut could take back.
+// being synced; a reader that comes upon one waits until it is published, unless it changes nothing of what is read
+// (view.go). So each read is one instant of file and memory together, and shows nothing that a power cut could take back.
 //
 // # What can go wrong
 //
@@ -32,16 +32,13 @@
 package bolt
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/goodship/goodship/server/store"
+	"go.etcd.io/bbolt"
 )
 
 // Store implements store.Store. Make one with Open.
@@ -49,6 +46,7 @@ type Store struct {
 	db     *bbolt.DB
 	log    *slog.Logger
 	sealer *store.Sealer
+	clock  *clock
 	hooks  hooks
 
 	// published is what readers see.
@@ -73,6 +71,8 @@ var _ store.Store = (*Store)(nil)
 // published is the state of the store as of one commit.
 type published struct {
 	index *index
+	// flight is the commit that follows, from when the file may show it.
+	flight atomic.Pointer[flight]
 	// next is closed when another state has been published.
 	next chan struct{}
 }
@@ -88,6 +88,7 @@ func newStore(db *bbolt.DB, o Options, sealer *store.Sealer, ix *index, c *clock
 		db:      db,
 		log:     o.Log,
 		sealer:  sealer,
+		clock:   c,
 		hooks:   hooks{nothing, nothing, nothing},
 		queue:   make(chan *unit, queueSize),
 		written: make(chan struct{}),
@@ -166,66 +167,5 @@ func (s *Store) breakDown(cause error) {
 	err := fmt.Errorf("%w: it takes no writes until it is opened anew: %w", store.ErrUnavailable, cause)
 	if s.broken.CompareAndSwap(nil, &err) {
 		s.log.Error("the store takes no writes until it is opened anew", "error", cause)
-	}
-}
-
-// badPage is the error for a panic of bbolt's, or a fault, on a damaged page.
-func badPage(p any) error {
-	return fmt.Errorf("%w: a page is damaged: put a backup in the file's place: %v", store.ErrDataLoss, p)
-}
-
-// contain, deferred, turns a panic into an error and stops writes. With guardFaults it catches faults too.
-func (s *Store) contain(err *error) {
-	if p := recover(); p != nil {
-		*err = badPage(p)
-		s.log.Error("reading the store failed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		s.breakDown(*err)
-	}
-}
-
-// view is a reader's file and memory at one instant.
-type view struct {
-	file
-}
-
-// view calls read with the newest state that is durable. read must be short, and must not wait for anything.
-func (s *Store) view(ctx context.Context, read func(*view) error) (err error) {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.calls.Done()
-	// A file that is cut off while it is open makes reads fault, which ends the process unless told otherwise.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer s.contain(&err)
-	v, err := s.snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	defer v.tx.Rollback() //nolint:errcheck // of a read transaction it never fails
-	return read(v)
-}
-
-// snapshot begins a read of the newest state that is published.
-func (s *Store) snapshot(ctx context.Context) (*view, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		state := s.published.Load()
-		tx, err := s.db.Begin(false)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-		}
-		if tx.ID() == state.index.commit {
-			return &view{file{tx: tx, index: state.index}}, nil
-		}
-		// A commit is in the file that is not published: it is being synced.
-		if err := tx.Rollback(); err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-		}
-		select {
-		case <-state.next:
-		case <-ctx.Done():
-		}
 	}
 }

@@ -2,20 +2,23 @@ package bolt_test
 
 import (
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
 	"github.com/goodship/goodship/server/store/storetest"
+	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(crashChild); path != "" {
+		runCrashChild(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestStore holds the engine to the promises of package store.
 func TestStore(t *testing.T) { storetest.Run(t, newHarness) }
@@ -41,7 +44,7 @@ func newHarness(t *testing.T) storetest.Harness {
 
 func (h *harness) open() (_ store.Store, err error) {
 	h.fail.Store(storetest.Point(""))
-	h.store, err = bolt.Open(h.path, bolt.Options{Now: h.clock.Now, Log: slog.New(slog.DiscardHandler)})
+	h.store, err = bolt.Open(h.path, bolt.Options{Now: h.clock.Now, Log: discard})
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +79,4 @@ func (h *harness) crash() (store.Store, error) {
 		return nil, err
 	}
 	return h.open()
-}
-
-func mustClose(t *testing.T, st *bolt.Store) {
-	t.Helper()
-	if err := st.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
 }

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // mostProblems is how many problems a report lists.
@@ -22,7 +20,7 @@ const mostProblems = 1_000
 // instant. Deep, it also
 // compares what is in the records with where they stand, and with the form in which they would be written.
 func (s *Store) Check(ctx context.Context, deep bool) (store.Report, error) {
-	c := &checker{Store: s, deep: deep}
+	c := &checker{Store: s, deep: deep, numbers: make(map[uint32]string)}
 	for t := range tableCount {
 		if err := c.table(ctx, t); err != nil {
 			return c.report, err
@@ -62,7 +60,7 @@ func (c *checker) problem(format string, args ...any) {
 func (c *checker) table(ctx context.Context, t table) error {
 	var from []byte
 	for {
-		err := c.view(ctx, func(v *view) error {
+		err := c.view(ctx, everything, func(v *view) error {
 			from = c.slice(v, t, from)
 			return nil
 		})
@@ -80,14 +78,14 @@ func (c *checker) table(ctx context.Context, t table) error {
 func (c *checker) slice(v *view, t table, from []byte) []byte {
 	cursor, seen := v.bucket(t).Cursor(), 0
 	for key, value := cursor.Seek(from); key != nil; key, value = cursor.Next() {
-		// A head is compared with its newest record, so they must be of one instant.
+		// A head is compared with what stands before it and with its newest record, so they must be of one instant.
 		if seen++; seen > sliceKeys && !c.log.begun() {
 			return bytes.Clone(key)
 		}
 		payload, err := v.unseal(t, key, value)
 		if err != nil {
 			c.damaged(err)
-			if k, ok := parseConversationKey(key); ok && t == conversationTable && k.kind <= recordKind {
+			if k, ok := parseConversationKey(key); ok && t == conversationTable && k.kind >= headKind {
 				c.log.lost = true // the other records of the log cannot be compared with this one
 			}
 			continue
@@ -106,7 +104,7 @@ func (c *checker) damaged(err error) { c.problem("A record is damaged: %v.", err
 
 // record checks a record against its table and the others.
 func (c *checker) record(v *view, t table, key, payload []byte) error {
-	if t != metaTable && t != workspaceTable && t != secretTable && (len(key) < 5 || c.numbers[binary.BigEndian.Uint32(key)] == "") {
+	if t != metaTable && t != workspaceTable && t != secretTable && (len(key) < 5 || !c.knows(v, binary.BigEndian.Uint32(key))) {
 		c.problem("A record is of a workspace that there is not: %s.", describe(t, key, v.index.name))
 		return nil
 	}
@@ -134,6 +132,19 @@ func (c *checker) record(v *view, t table, key, payload []byte) error {
 	}
 }
 
+// knows says whether there is a workspace with a number. It may have come after the table of workspaces was gone through.
+func (c *checker) knows(v *view, number uint32) bool {
+	if c.numbers[number] == "" {
+		v.index.workspaces.Scan(func(w *workspace) bool {
+			if w.number == number {
+				c.numbers[number] = w.id
+			}
+			return c.numbers[number] == ""
+		})
+	}
+	return c.numbers[number] != ""
+}
+
 func (c *checker) meta(v *view, key, payload []byte) (err error) {
 	switch {
 	case bytes.Equal(key, storeKey):
@@ -147,9 +158,6 @@ func (c *checker) meta(v *view, key, payload []byte) (err error) {
 }
 
 func (c *checker) workspace(key, payload []byte) {
-	if c.numbers == nil {
-		c.numbers = make(map[uint32]string)
-	}
 	if len(payload) != 4 || binary.BigEndian.Uint32(payload) == 0 || c.numbers[binary.BigEndian.Uint32(payload)] != "" {
 		c.problem("Workspace %q has number %x, which is none, or another's.", key, payload)
 		return
@@ -174,7 +182,7 @@ func (c *checker) feed(v *view, key, payload []byte) error {
 	at := recordKey(conversationPrefix(w, m.GetConversationId()), m.GetRevision())
 	r, err := load[storev1.LogRecord](v, conversationTable, at)
 	if err != nil {
-		return nil // it is told where the log is gone through
+		return nil //nolint:nilerr // it is told where the log is gone through
 	}
 	if r == nil || r.GetFeedPosition() != int64(position) {
 		c.problem("Feed entry %d of workspace %q names revision %d of conversation %q, whose record is missing or names position %d.",
@@ -194,7 +202,7 @@ func (c *checker) indexEntry(v *view, t table, key []byte) error {
 	}
 	head, err := load[storev1.Head](v, conversationTable, headKey(conversationPrefix(w, string(id))))
 	if err != nil {
-		return nil // it is told where the conversation is gone through
+		return nil //nolint:nilerr // it is told where the conversation is gone through
 	}
 	for _, at := range newEntry(&workspace{number: w}, head).places() {
 		if head != nil && at == (place{t, string(key)}) {
@@ -261,7 +269,7 @@ func (c *checker) secret(v *view, key, payload []byte) error {
 		w, id := binary.BigEndian.Uint32(payload), string(payload[4:])
 		m, err := load[storev1.ApiKeyRecord](v, directoryTable, directoryKey(w, apiKeyKind, id))
 		if err != nil || bytes.Equal(m.GetSecretHash(), key) {
-			return nil // damage is told where the directory is gone through
+			return nil //nolint:nilerr // damage is told where the directory is gone through
 		}
 	}
 	c.problem("The hash of a secret names API key %q, which has another or is missing.", payload)
@@ -335,127 +343,11 @@ func (c *checker) head(v *view, key, payload []byte) error {
 	return nil
 }
 
-// logChecker goes through the log of one conversation, from its newest record to its oldest.
-type logChecker struct {
-	workspace uint32
-	id        string
-	head      *goodshipv1.Conversation
-	// revision, public and counts are those that the next record should end at.
-	revision, public int32
-	counts           [collectionCount]int32
-	records          int
-	resolutions      int32
-	// lost says that something is damaged that the rest would be compared with.
-	lost bool
-}
-
-// begun says whether the newest record is still to come.
-func (l *logChecker) begun() bool { return l.head != nil && l.records == 0 && !l.lost }
-
-func (l *logChecker) problem(c *checker, format string, args ...any) {
-	c.problem("Conversation %q of workspace %q: %s.", l.id, c.numbers[l.workspace], fmt.Sprintf(format, args...))
-}
-
-// record checks that a record goes on where the one above it began.
-func (l *logChecker) record(c *checker, v *view, key, payload []byte) error {
-	l.records++
-	m, err := decode[storev1.LogRecord](v, conversationTable, key, payload)
-	if err != nil {
-		l.lost = true
-		return err
-	}
-	r := m.GetRecord()
-	c.report.Events += int64(len(r.GetEvents()))
-	if r.GetMessage() != nil {
-		c.report.Messages++
-	}
-	if l.lost || l.head == nil {
-		return nil
-	}
-	before := len(c.report.Problems)
-	if got := recordRevision(key); got != l.revision {
-		l.problem(c, "the record up to revision %d stands where %d is expected", got, l.revision)
-	}
-	l.numbers(c, r)
-	l.events(c, r.GetEvents())
-	if c.deep {
-		l.content(c, r, payload)
-	}
-	entry, err := load[storev1.FeedRecord](v, feedTable, feedKey(l.workspace, m.GetFeedPosition()))
-	if err == nil && (entry.GetConversationId() != l.id || entry.GetRevision() != recordRevision(key)) {
-		l.problem(c, "the record up to revision %d names feed entry %d, which is missing or names another", recordRevision(key), m.GetFeedPosition())
-	}
-	l.lost = len(c.report.Problems) > before // one gap is told once
-	return nil
-}
-
-// numbers checks a record's messages and notes.
-func (l *logChecker) numbers(c *checker, r *storev1.Record) {
-	added := [collectionCount]int32{r.GetMessage().GetNumber(), r.GetNote().GetNumber()}
-	present := [collectionCount]bool{r.GetMessage() != nil, r.GetNote() != nil}
-	for of, count := range [collectionCount]int32{r.GetMessageCount(), r.GetNoteCount()} {
-		if count != l.counts[of] || present[of] && added[of] != count {
-			l.problem(c, "%s %d of %d stands where there should be %d", collectionNames[of], added[of], count, l.counts[of])
-		}
-		if present[of] {
-			l.counts[of]--
-		}
-	}
-}
-
-// events checks that events, from the last to the first, go on downwards.
-func (l *logChecker) events(c *checker, events []*goodshipv1.Event) {
-	for i := len(events) - 1; i >= 0; i-- {
-		e := events[i]
-		if e.GetRevision() != l.revision || e.GetPublicRevision() != 0 && e.GetPublicRevision() != l.public {
-			l.problem(c, "the event with revision %d and public revision %d stands where %d and %d are expected", e.GetRevision(), e.GetPublicRevision(), l.revision, l.public)
-		}
-		l.revision--
-		if e.GetPublicRevision() != 0 {
-			l.public--
-		}
-	}
-}
-
-// content checks what is in a record against where it stands, and its bytes against what would be written today.
-func (l *logChecker) content(c *checker, r *storev1.Record, payload []byte) {
-	for of, id := range [collectionCount]string{r.GetMessage().GetConversationId(), r.GetNote().GetConversationId()} {
-		if id != "" && id != l.id {
-			l.problem(c, "a %s of it is one of %q", collectionNames[of], id)
-		}
-	}
-	var m storev1.LogRecord
-	if err := proto.Unmarshal(payload, &m); err != nil {
-		l.problem(c, "a record does not read: %v", err)
-		return
-	}
-	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(&m)
-	if err != nil || !bytes.Equal(again, payload) {
-		l.problem(c, "the record up to revision %d is not in the form in which it would be written", l.revision)
-	}
-}
-
-// end checks that the log went down to its beginning.
-func (l *logChecker) end(c *checker) {
-	if l.lost || l.id == "" {
-		return
-	}
-	switch {
-	case l.head == nil && (l.records > 0 || l.resolutions > 0):
-		l.problem(c, "its head is missing")
-	case l.revision != 0 || l.public != 0 || l.counts != [collectionCount]int32{}:
-		l.problem(c, "its log ends above revision %d, public revision %d, message %d and note %d", l.revision, l.public, l.counts[messages], l.counts[notes])
-	case l.resolutions < l.head.GetResolutionCount(): // there may be more by now
-		l.problem(c, "it has %d resolutions, and its head says %d", l.resolutions, l.head.GetResolutionCount())
-	}
-	l.id = ""
-}
-
 // memory checks that what an order of the index holds is what the file says.
 func (c *checker) memory(ctx context.Context, o order) error {
 	var from *entry
 	for {
-		err := c.view(ctx, func(v *view) error {
+		err := c.view(ctx, everything, func(v *view) error {
 			from = c.entries(v, o, from)
 			return nil
 		})

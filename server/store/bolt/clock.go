@@ -2,7 +2,7 @@ package bolt
 
 import "time"
 
-// clock gives units their times: whole microseconds, each later than all before. Only the writer uses it.
+// clock gives units their times: whole microseconds, each later than all before. Only the writer ticks.
 //
 // It starts from what the wall clock says when the store is opened and goes on by the monotonic clock, so that a wall
 // clock that is set while the process runs moves nothing. If the newest unit's time is later than that, it starts from
@@ -26,13 +26,21 @@ func newClock(now func() time.Time, last time.Time) *clock {
 	return c
 }
 
+// read returns what the clock shows, to anybody.
+func (c *clock) read() time.Time {
+	// Sub takes the monotonic readings if both times have one, as those of time.Now do.
+	return c.base.Add(c.now().Sub(c.start)).Truncate(time.Microsecond)
+}
+
 // tick returns the time of the next unit.
 func (c *clock) tick() time.Time {
-	// Sub takes the monotonic readings if both times have one, as those of time.Now do.
-	now := c.base.Add(c.now().Sub(c.start)).Truncate(time.Microsecond)
+	now := c.read()
 	if earliest := c.last.Add(time.Microsecond); now.Before(earliest) {
 		now = earliest
 	}
 	c.last = now
 	return now
 }
+
+// Now implements store.Keeper.
+func (s *Store) Now() time.Time { return s.clock.read() }

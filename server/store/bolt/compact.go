@@ -36,18 +36,15 @@ func compact(path string) (err error) {
 	if err := writeOwner(path); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	temp, err := createUnfinished(path)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // by then it has another name, or is given up
-	if err := f.Close(); err != nil {
+	defer os.Remove(temp) //nolint:errcheck // by then it has another name, or is given up
+	if err := copyTo(temp, source); err != nil {
 		return err
 	}
-	if err := copyTo(f.Name(), source); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

@@ -177,7 +177,7 @@ func (t *tx) PutAPIKey(k *storev1.ApiKeyRecord) (err error) {
 
 // inDirectory reads in a workspace's directory. A workspace that nobody wrote to has an empty one.
 func (s *Store) inDirectory(ctx context.Context, id string, read func(*view, directory) error) error {
-	return s.view(ctx, func(v *view) error {
+	return s.view(ctx, theDirectory, func(v *view) error {
 		w := v.index.workspace(id)
 		if w == nil {
 			w = &workspace{id: id} // no workspace has the number 0
@@ -188,7 +188,7 @@ func (s *Store) inDirectory(ctx context.Context, id string, read func(*view, dir
 
 // Workspaces implements store.DirectoryReader.
 func (s *Store) Workspaces(ctx context.Context) (all []*storev1.WorkspaceRecord, err error) {
-	err = s.view(ctx, func(v *view) (err error) {
+	err = s.view(ctx, theDirectory, func(v *view) (err error) {
 		v.index.workspaces.Scan(func(w *workspace) bool {
 			var record *storev1.WorkspaceRecord
 			record, err = directory{v, w.number}.settings(w.id)
@@ -270,7 +270,7 @@ func (s *Store) APIKey(ctx context.Context, workspace, id string) (k *storev1.Ap
 
 // APIKeyByHash implements store.DirectoryReader.
 func (s *Store) APIKeyByHash(ctx context.Context, hash []byte) (k *storev1.ApiKeyRecord, err error) {
-	err = s.view(ctx, func(v *view) error {
+	err = s.view(ctx, theDirectory, func(v *view) error {
 		holder, err := v.get(secretTable, hash)
 		if err != nil {
 			return err

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"unique"
 
-	"github.com/tidwall/btree"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/tidwall/btree"
 )
 
 // index is what memory holds as of one commit: the workspaces' numbers, and in several orders the conversations to which

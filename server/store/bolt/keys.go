@@ -15,11 +15,11 @@ import (
 //	meta          store                                      BoltStore: layout, epoch, sealing key
 //	              clock                                      Timestamp: the time of the newest unit
 //	workspace     <workspace id>                             its number, 4 bytes: <w> below
-//	conversation  <w> <conversation> 0                       Head
-//	              <w> <conversation> 1 <^revision>           LogRecord, one per Append; the revision of its last event
-//	              <w> <conversation> 2 <once>                OnceRecord of a request that named the conversation
-//	              <w> <conversation> 3 <agent id>            ReadMarkRecord
-//	              <w> <conversation> 4 <number>              Resolution
+//	conversation  <w> <conversation> 0 <once>                OnceRecord of a request that named the conversation
+//	              <w> <conversation> 1 <agent id>            ReadMarkRecord
+//	              <w> <conversation> 2 <number>              Resolution
+//	              <w> <conversation> 3                       Head
+//	              <w> <conversation> 4 <^revision>           LogRecord, one per Append; the revision of its last event
 //	feed          <w> <position>                             FeedRecord
 //	open          <w> <conversation id>                      nothing: not RESOLVED, or with a due time
 //	resolved      <w> <activity time> <conversation id>      nothing: RESOLVED
@@ -33,9 +33,9 @@ import (
 //	secret        <SHA-256 of an API key's secret>           <w> <API key's id>
 //	once          <w> <once>                                 OnceRecord of a request that named no conversation
 //
-// Numbers are big-endian. Revisions stand inverted, so that the head and the newest records are neighbours, on one page
-// at any length of the log: an append writes there and at the end of the feed and nowhere else. The other places are
-// written when a conversation begins, is resolved or reopens. <conversation> and <customer> are ids after a byte with
+// Numbers are big-endian. Revisions stand inverted, so that the request ids, the head and the newest records are
+// neighbours, on one page or two at any length of the log: an append writes there and at the end of the feed and nowhere
+// else. The other places are written when a conversation begins, is resolved or reopens. <conversation> and <customer> are ids after a byte with
 // their length, so that no key of one is among those of another; an id at the end of a key stands bare, so that keys sort
 // as ids do. <once> is 16 bytes of a hash. Times are nanoseconds since 1970 with the sign turned, so that they sort.
 //
@@ -64,11 +64,11 @@ var tableNames = [tableCount]string{
 
 // Kinds of keys of a conversation.
 const (
-	headKind byte = iota
-	recordKind
-	onceKind
+	onceKind byte = iota
 	markKind
 	resolutionKind
+	headKind
+	recordKind
 )
 
 // Kinds of keys of the directory.

@@ -11,13 +11,12 @@ import (
 	"time"
 	"unique"
 
-	"github.com/tidwall/btree"
-	"go.etcd.io/bbolt"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"github.com/tidwall/btree"
+	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -52,12 +51,18 @@ func (s *Store) List(ctx context.Context, workspace string, q store.Query, after
 	if limit <= 0 {
 		return nil, after, nil
 	}
-	err = s.view(ctx, func(v *view) error {
+	err = s.view(ctx, everything, func(v *view) error {
 		w := v.index.workspace(workspace)
 		if w == nil {
 			return nil
 		}
-		p := page{view: v, workspace: w, query: q, limit: limit}
+		p := page{view: v, workspace: w, query: q, limit: limit, activeFrom: math.MinInt64, activeBefore: math.MaxInt64}
+		if !q.ActiveFrom.IsZero() {
+			p.activeFrom = nanosecondsOf(q.ActiveFrom)
+		}
+		if !q.ActiveBefore.IsZero() {
+			p.activeBefore = nanosecondsOf(q.ActiveBefore)
+		}
 		next, err = p.fill(v.candidates(w, q, after))
 		heads = p.heads
 		return err
@@ -74,8 +79,10 @@ type page struct {
 	workspace *workspace
 	query     store.Query
 	limit     int
-	heads     []*storev1.Head
-	key       []byte
+	// activeFrom and activeBefore are the query's, or beyond all.
+	activeFrom, activeBefore int64
+	heads                    []*storev1.Head
+	key                      []byte
 	// read and seen count towards pageHeads and pageEntries.
 	read, seen int
 }
@@ -91,7 +98,7 @@ func (p *page) fill(from candidates) (*store.Position, error) {
 		if p.seen++; p.seen > pageEntries || p.read >= pageHeads {
 			return last.position(), nil
 		}
-		if c.entry != nil && !mayMatch(p.query, c.entry) {
+		if c.entry != nil && !p.mayHold(c.entry) {
 			last = c
 			continue
 		}
@@ -107,7 +114,7 @@ func (p *page) fill(from candidates) (*store.Position, error) {
 
 // past says whether a candidate, and so all after it, comes after what is asked for.
 func (p *page) past(c candidate) bool {
-	return p.query.Order == store.ByActivity && !p.query.ActiveFrom.IsZero() && c.at < nanosecondsOf(p.query.ActiveFrom)
+	return p.query.Order == store.ByActivity && c.at < p.activeFrom
 }
 
 // add adds a candidate if the query holds for it.
@@ -131,18 +138,14 @@ var errMissing = errors.New("it is missing")
 
 func nanosecondsOf(t time.Time) int64 { return nanoseconds(timestamppb.New(t)) }
 
-// mayMatch says whether a query can hold for a conversation, as far as memory knows.
-func mayMatch(q store.Query, e *entry) bool {
-	switch {
-	case q.State != goodshipv1.State_STATE_UNSPECIFIED && e.state != q.State,
-		q.OwnerID != "" && e.owner.Value() != q.OwnerID,
-		q.Unowned && e.owner != nobody,
-		q.CustomerKey != "" && e.customer != q.CustomerKey,
-		!q.ActiveFrom.IsZero() && e.activity < nanosecondsOf(q.ActiveFrom),
-		!q.ActiveBefore.IsZero() && e.activity >= nanosecondsOf(q.ActiveBefore):
-		return false
-	}
-	return true
+// mayHold says whether the query can hold for a conversation, as far as memory knows.
+func (p *page) mayHold(e *entry) bool {
+	q := p.query
+	return (q.State == goodshipv1.State_STATE_UNSPECIFIED || e.state == q.State) &&
+		(q.OwnerID == "" || e.owner.Value() == q.OwnerID) &&
+		(!q.Unowned || e.owner == nobody) &&
+		(q.CustomerKey == "" || e.customer == q.CustomerKey) &&
+		e.activity >= p.activeFrom && (e.activity < p.activeBefore || q.ActiveBefore.IsZero())
 }
 
 // candidates returns where a list looks: what is open in memory, what is RESOLVED in the file.
@@ -330,7 +333,7 @@ func (m *merge) advance(i int) (err error) {
 
 // ByExternalID implements store.Lister.
 func (s *Store) ByExternalID(ctx context.Context, workspace, externalID string) (head *storev1.Head, err error) {
-	err = s.view(ctx, func(v *view) error {
+	err = s.view(ctx, everything, func(v *view) error {
 		w := v.index.workspace(workspace)
 		if w == nil || externalID == "" {
 			return notFound("external id", externalID)

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/bbolt"
-	"google.golang.org/protobuf/encoding/protowire"
-
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // collection is what is numbered by the records of a log.

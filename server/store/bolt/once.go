@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"fmt"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // onceSample is how many neighbours of a new request id are looked at, and dropped if they have been remembered long
@@ -54,34 +53,26 @@ func (t *tx) remember(once store.Once, receipt *storev1.Receipt) (err error) {
 	}
 	defer t.contain(&err)
 	in, prefix, key := t.oncePlace(once)
-	if err := t.forget(in, prefix, key); err != nil {
-		return err
-	}
+	t.forget(in, prefix, key)
 	return t.put(in, key, &storev1.OnceRecord{Body: once.Body[:], Receipt: receipt, Time: timestamppb.New(t.now)})
 }
 
 // forget drops expired neighbours of a request id.
-func (t *tx) forget(in table, prefix, key []byte) error {
+func (t *tx) forget(in table, prefix, key []byte) {
 	cursor := t.batch.bucket(in).Cursor()
 	k, value := cursor.Seek(key)
 	for range onceSample {
 		if !bytes.HasPrefix(k, prefix) {
 			if k, value = cursor.Seek(prefix); !bytes.HasPrefix(k, prefix) { // on from the beginning
-				return nil
+				return
 			}
 		}
-		payload, err := t.batch.unseal(in, k, value)
-		if err != nil {
-			return nil // damage there is not this unit's business
-		}
-		seen, err := decode[storev1.OnceRecord](t, in, k, payload)
-		if err != nil {
-			return nil
-		}
-		if t.expired(seen) {
-			t.remove(in, k)
+		// A damaged one stays for Check to find; it is not this unit's business.
+		if payload, err := t.batch.unseal(in, k, value); err == nil {
+			if seen, err := decode[storev1.OnceRecord](t, in, k, payload); err == nil && t.expired(seen) {
+				t.remove(in, k)
+			}
 		}
 		k, value = cursor.Next()
 	}
-	return nil
 }

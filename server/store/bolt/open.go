@@ -9,15 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	"github.com/goodship/goodship/server/store"
 	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
-	"github.com/goodship/goodship/server/store"
 )
 
 // Options say how a store is opened. The zero value works.
@@ -121,9 +121,9 @@ func open(path string, o Options) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeOwner(path); err != nil {
-		// The disk may be full, and reads go on without it.
-		o.Log.Warn("the store's owner file could not be written", "file", ownerPath(path), "error", err)
+	if err := errors.Join(writeOwner(path), removeUnfinished(path)); err != nil {
+		// The disk may be full, and reads go on all the same.
+		o.Log.Warn("the store's owner file could not be written, or an unfinished file not removed", "file", path, "error", err)
 	}
 	return newStore(db, o, sealer, ix, newClock(o.Now, last)), nil
 }
@@ -156,15 +156,11 @@ func createIfNew(path string) error {
 // create makes a file that is whole from the moment it is there: fill gets an empty one of another name, with all tables.
 // It fails if there is one at the path by then.
 func create(path string, fill func(*bbolt.DB) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	temp, err := createUnfinished(path)
 	if err != nil {
 		return err
 	}
-	temp := f.Name()
 	defer os.Remove(temp) //nolint:errcheck // it is a second name of the file by then, or nothing
-	if err := f.Close(); err != nil {
-		return err
-	}
 	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: lockTimeout, PageSize: pageSize, NoSync: true})
 	if err != nil {
 		return err
@@ -187,6 +183,33 @@ func create(path string, fill func(*bbolt.DB) error) (err error) {
 		return err
 	}
 	return fill(db)
+}
+
+// unfinished begins the names of files that are not yet what they will be.
+const unfinished = ".new-"
+
+// createUnfinished makes an empty file beside a path.
+func createUnfinished(path string) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+unfinished+"*")
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
+}
+
+// removeUnfinished removes what a restore or a compaction left that did not come to its end. The file must be locked, so
+// that none is under way.
+func removeUnfinished(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), filepath.Base(path)+unfinished) {
+			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), e.Name())))
+		}
+	}
+	return err
 }
 
 // publish gives a file its name, unless another has it.
@@ -263,12 +286,12 @@ func openFile(path string, o Options) (db *bbolt.DB, rollback bool, err error) {
 // checkOpened checks a file that may be another process's, which may be writing a meta page just now.
 func checkOpened(f *os.File, accept bool) (rollback bool, err error) {
 	for range 20 {
-		info, err := f.Stat()
-		if err != nil {
+		var info os.FileInfo
+		if info, err = f.Stat(); err != nil {
 			return false, err
 		}
 		if rollback, err = checkFile(f, info.Size(), accept); err == nil && !rollback {
-			return false, nil
+			break
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -5,16 +5,15 @@ import (
 	"context"
 	"encoding/binary"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // inConversation reads in a conversation: its head, and the prefix of its keys.
 func (s *Store) inConversation(ctx context.Context, workspace, id string, read func(v *view, head *storev1.Head, prefix []byte) error) error {
-	return s.view(ctx, func(v *view) error {
+	return s.view(ctx, part{workspace: workspace, conversation: id}, func(v *view) error {
 		w := v.index.workspace(workspace)
 		if w == nil || id == "" || len(id) > maxID {
 			return notFound("conversation", id)
@@ -165,7 +164,7 @@ func (f *file) events(r *logRecord) ([]*goodshipv1.Event, error) {
 
 // Feed implements store.Lister.
 func (s *Store) Feed(ctx context.Context, workspace string, after int64, limit int) (all []store.FeedEntry, err error) {
-	err = s.view(ctx, func(v *view) error {
+	err = s.view(ctx, everything, func(v *view) error {
 		w := v.index.workspace(workspace)
 		if w == nil {
 			return nil

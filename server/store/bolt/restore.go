@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"go.etcd.io/bbolt"
 )
 
 const (

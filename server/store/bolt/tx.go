@@ -4,10 +4,9 @@ import (
 	"math"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // tx is one unit of work. It reads its own changes, then those of the batch's units before it, then the file; it writes

@@ -8,11 +8,10 @@ import (
 	"hash/crc32"
 	"time"
 
+	"github.com/goodship/goodship/server/store"
 	"go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/goodship/goodship/server/store"
 )
 
 // A value is CRC-32C of its table's name, its key and its payload, then the payload. bbolt itself checks no data page, so

@@ -1,0 +1,126 @@
+package bolt
+
+import (
+	"bytes"
+	"fmt"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// logChecker goes through the log of one conversation, from its newest record to its oldest.
+type logChecker struct {
+	workspace uint32
+	id        string
+	head      *goodshipv1.Conversation
+	// revision, public and counts are those that the next record should end at.
+	revision, public int32
+	counts           [collectionCount]int32
+	records          int
+	resolutions      int32
+	// lost says that something is damaged that the rest would be compared with.
+	lost bool
+}
+
+// begun says whether the newest record is still to come.
+func (l *logChecker) begun() bool { return l.id != "" && l.records == 0 && !l.lost }
+
+func (l *logChecker) problem(c *checker, format string, args ...any) {
+	c.problem("Conversation %q of workspace %q: %s.", l.id, c.numbers[l.workspace], fmt.Sprintf(format, args...))
+}
+
+// record checks that a record goes on where the one above it began.
+func (l *logChecker) record(c *checker, v *view, key, payload []byte) error {
+	l.records++
+	m, err := decode[storev1.LogRecord](v, conversationTable, key, payload)
+	if err != nil {
+		l.lost = true
+		return err
+	}
+	r := m.GetRecord()
+	c.report.Events += int64(len(r.GetEvents()))
+	if r.GetMessage() != nil {
+		c.report.Messages++
+	}
+	if l.lost || l.head == nil {
+		return nil
+	}
+	before := len(c.report.Problems)
+	if got := recordRevision(key); got != l.revision {
+		l.problem(c, "the record up to revision %d stands where %d is expected", got, l.revision)
+	}
+	l.numbers(c, r)
+	l.events(c, r.GetEvents())
+	if c.deep {
+		l.content(c, r, payload)
+	}
+	entry, err := load[storev1.FeedRecord](v, feedTable, feedKey(l.workspace, m.GetFeedPosition()))
+	if err == nil && (entry.GetConversationId() != l.id || entry.GetRevision() != recordRevision(key)) {
+		l.problem(c, "the record up to revision %d names feed entry %d, which is missing or names another", recordRevision(key), m.GetFeedPosition())
+	}
+	l.lost = len(c.report.Problems) > before // one gap is told once
+	return nil
+}
+
+// numbers checks a record's messages and notes.
+func (l *logChecker) numbers(c *checker, r *storev1.Record) {
+	added := [collectionCount]int32{r.GetMessage().GetNumber(), r.GetNote().GetNumber()}
+	present := [collectionCount]bool{r.GetMessage() != nil, r.GetNote() != nil}
+	for of, count := range [collectionCount]int32{r.GetMessageCount(), r.GetNoteCount()} {
+		if count != l.counts[of] || present[of] && added[of] != count {
+			l.problem(c, "%s %d of %d stands where there should be %d", collectionNames[of], added[of], count, l.counts[of])
+		}
+		if present[of] {
+			l.counts[of]--
+		}
+	}
+}
+
+// events checks that events, from the last to the first, go on downwards.
+func (l *logChecker) events(c *checker, events []*goodshipv1.Event) {
+	for i := len(events) - 1; i >= 0; i-- {
+		e := events[i]
+		if e.GetRevision() != l.revision || e.GetPublicRevision() != 0 && e.GetPublicRevision() != l.public {
+			l.problem(c, "the event with revision %d and public revision %d stands where %d and %d are expected", e.GetRevision(), e.GetPublicRevision(), l.revision, l.public)
+		}
+		l.revision--
+		if e.GetPublicRevision() != 0 {
+			l.public--
+		}
+	}
+}
+
+// content checks what is in a record against where it stands, and its bytes against what would be written today.
+func (l *logChecker) content(c *checker, r *storev1.Record, payload []byte) {
+	for of, id := range [collectionCount]string{r.GetMessage().GetConversationId(), r.GetNote().GetConversationId()} {
+		if id != "" && id != l.id {
+			l.problem(c, "a %s of it is one of %q", collectionNames[of], id)
+		}
+	}
+	var m storev1.LogRecord
+	if err := proto.Unmarshal(payload, &m); err != nil {
+		l.problem(c, "a record does not read: %v", err)
+		return
+	}
+	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(&m)
+	if err != nil || !bytes.Equal(again, payload) {
+		l.problem(c, "the record up to revision %d is not in the form in which it would be written", l.revision)
+	}
+}
+
+// end checks that the log went down to its beginning.
+func (l *logChecker) end(c *checker) {
+	if l.lost || l.id == "" {
+		return
+	}
+	switch {
+	case l.head == nil && (l.records > 0 || l.resolutions > 0):
+		l.problem(c, "its head is missing")
+	case l.revision != 0 || l.public != 0 || l.counts != [collectionCount]int32{}:
+		l.problem(c, "its log ends above revision %d, public revision %d, message %d and note %d", l.revision, l.public, l.counts[messages], l.counts[notes])
+	case l.resolutions != l.head.GetResolutionCount():
+		l.problem(c, "it has %d resolutions, and its head says %d", l.resolutions, l.head.GetResolutionCount())
+	}
+	l.id = ""
+}
