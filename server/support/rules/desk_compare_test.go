@@ -154,8 +154,8 @@ func (d *desk) checkPlaces(c command, line []int) {
 	for n, i := range line {
 		places[i] = n + 1
 		rejected := c.name == "reject" || c.name == "rate"
-		answered := c.who.helps() && (c.name == "send" || c.name == "propose")
-		if before := d.places[i]; before != 0 && places[i] > before && !rejected && !(answered && c.talk%len(d.talks) == i) {
+		crossed := c.who.helps() && (c.name == "send" || c.name == "propose") && c.talk%len(d.talks) == i
+		if before := d.places[i]; before != 0 && places[i] > before && !rejected && !crossed {
 			d.t.Fatalf("place of conversation %d after %s: got %d, want at most %d\n%s", i, c.name, places[i], before, strings.Join(d.told, "\n"))
 		}
 	}

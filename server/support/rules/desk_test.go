@@ -248,6 +248,7 @@ func (d *desk) judge(c command, err error, r refusal) {
 	var f *fault.Fault
 	if errors.As(err, &f) {
 		got = fault.ReasonName(f.Reason())
+		d.hits.hit("-", "refused: "+got, true)
 	} else {
 		d.must(err)
 	}
@@ -261,7 +262,7 @@ func (d *desk) call(c command) {
 	d.t.Helper()
 	elapsed := d.elapsed()
 	first := firstUnowned(elapsed)
-	i := c.talk % len(d.talks)
+	i := d.seek(c)
 	if c.name == "claim next" {
 		if i = first; i < 0 {
 			return
@@ -291,6 +292,16 @@ func (d *desk) call(c command) {
 	for len(d.revisions[i]) <= p.step {
 		d.revisions[i] = append(d.revisions[i], k.head.Conversation.Revision)
 	}
+}
+
+// seek returns the conversation that a command is for; for who takes an offer and is to succeed, one with an offer.
+func (d *desk) seek(c command) int {
+	if c.solved && (c.name == "accept" || c.name == "decline") {
+		if i := slices.IndexFunc(d.plain.talks, func(p *plain) bool { return p.offer() != "" }); i >= 0 {
+			return i
+		}
+	}
+	return c.talk % len(d.talks)
 }
 
 // aim makes a command refer to what there is, and one that is to succeed come from who most likely may.
@@ -345,10 +356,10 @@ func label(c command) string {
 	if c.name == "propose" {
 		name = map[bool]string{true: "propose with a text", false: "propose"}[c.text]
 	}
-	switch {
-	case c.who == customer:
+	switch c.who {
+	case customer:
 		return "customer: " + name
-	case c.who == backend:
+	case backend:
 		return "backend: " + name
 	}
 	return "agent: " + name

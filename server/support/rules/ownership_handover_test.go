@@ -1,6 +1,10 @@
 package rules_test
 
-import "time"
+import (
+	"time"
+
+	"github.com/goodship/goodship/server/support/rules"
+)
 
 var handOverRows = []row{
 	{
@@ -163,6 +167,11 @@ var presenceRows = []row{
 		given: then(owned, ada.goesAway, after(time.Minute), ada.claims), when: after(time.Second),
 	},
 	{
+		id: "owner_who_turns_out_to_have_been_AWAY_loses_it_from_the_start", given: then(owned, turnsOutGone(ada, 30*time.Second)), when: customer.sends,
+		log:  "Released(ada AWAY)@1m MessageSent(asks)",
+		want: "WAITING; promise RUNNING 0s-5m; line 0s; unanswered 2; messages 2",
+	},
+	{
 		id: "helper_AWAY_stays_a_helper", given: both, when: ben.goesAway,
 	},
 	{
@@ -187,4 +196,12 @@ var presenceRows = []row{
 		want: "WAITING; promise RUNNING 0s-5m; line 0s; owner ada; unanswered 1; messages 1",
 	},
 	{id: "BROKEN_wait_with_a_present_owner_stays_theirs", given: broken, when: after(24 * time.Hour)},
+}
+
+// turnsOutGone makes somebody have been away since a while after the epoch, as when the workspace shortens away_after.
+func turnsOutGone(p person, since time.Duration) step {
+	return func(k *talk) error {
+		k.presence[p.id] = rules.Presence{Left: epoch.Add(since)}
+		return nil
+	}
 }

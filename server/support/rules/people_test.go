@@ -139,6 +139,10 @@ var limitRows = []row{
 		fault: "FailedPrecondition LIMIT_REACHED limit=100",
 	},
 	{
+		id: "participants_write_as_helpers", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends), ada.claims, ada.invites(ben)), when: ben.sends,
+		fault: "FailedPrecondition LIMIT_REACHED limit=100",
+	},
+	{
 		id: "participants_set_a_persona", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends)), when: lea.appearsAs("Captain Mike"),
 		fault: "FailedPrecondition LIMIT_REACHED limit=100",
 	},
@@ -174,6 +178,8 @@ func many(n int, each func(person) step) step {
 
 func all(steps []step) step {
 	return func(k *talk) error {
+		k.hurried = true
+		defer func() { k.hurried = false }()
 		for _, s := range steps {
 			if err := s(k); err != nil {
 				return err

@@ -39,10 +39,10 @@ func (p *plain) plainly(c command, blocked bool) refusal {
 	before := len(p.facts)
 	p.step++
 	var r refusal
-	switch {
-	case c.who == customer:
+	switch c.who {
+	case customer:
 		r = p.byCustomer(c, blocked)
-	case c.who == backend:
+	case backend:
 		p.byBackend(c)
 	default:
 		r = p.byAgent(c)
