@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	// The order is intended: a port in use is found before anything is made, and the store outlives the calls.
 	l, err := rpc.Listen(ctx, rpc.Addresses{GRPC: f.GRPCAddress, REST: f.RESTAddress, Admin: f.AdminAddress})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; --grpc-address, --rest-address and --admin-address take HOST:PORT", err)
 	}
 	err = serve(ctx, f, l, stdout, log)
 	return errors.Join(err, l.Close())

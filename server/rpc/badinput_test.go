@@ -239,6 +239,7 @@ var restOnly = []bad{
 	{name: "an unknown parameter", verb: "GET", path: "/v1/conversations?colour=red", code: codes.InvalidArgument, reason: "UNKNOWN_FIELD", http: 400, restField: "colour"},
 	{name: "a parameter where the body has all", verb: "POST", path: messages + "?text=Ahoy", body: `{}`, code: codes.InvalidArgument, reason: "UNKNOWN_FIELD", http: 400, restField: "text"},
 	{name: "a parameter that the path has", verb: "GET", path: "/v1/conversations/" + conv + "?conversation_id=" + conv, code: codes.InvalidArgument, reason: "UNKNOWN_FIELD", http: 400, restField: "conversationId"},
+	{name: "an update that says nothing", verb: "PATCH", path: "/v1/workspace", body: `{}`, code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, restField: "updateMask"},
 	{name: "a parameter that the body has", verb: "PATCH", path: "/v1/conversations/" + conv + "?conversation=x", body: `{"labels":[]}`, code: codes.InvalidArgument, reason: "UNKNOWN_FIELD", http: 400, restField: "conversation"},
 	{name: "a parameter twice", verb: "GET", path: "/v1/conversations?page_size=1&page_size=2", code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, restField: "pageSize"},
 	{name: "a parameter by both its names", verb: "GET", path: "/v1/conversations?page_size=1&pageSize=2", code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, restField: "pageSize"},

@@ -194,11 +194,18 @@ func TestEveryMethodSaysWhoMayCall(t *testing.T) {
 	})
 }
 
+// idempotent are the methods that set something to what the request says, and neither append nor create.
+var idempotent = []string{"MarkRead", "SetAvailability", "BlockCustomer", "UpdateWorkspace", "RevokeApiKey"}
+
 func TestWhatIsNotIdempotentTakesARequestID(t *testing.T) {
 	eachMethod(t, func(m protoreflect.MethodDescriptor) {
 		f := stringField(m.Input(), "request_id")
-		if level(m) == descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN && f == nil {
-			t.Errorf("%s is not idempotent and takes no request_id", m.FullName())
+		idempotent := slices.Contains(idempotent, string(m.Name()))
+		if changes := level(m) != descriptorpb.MethodOptions_NO_SIDE_EFFECTS; changes && !idempotent && f == nil {
+			t.Errorf("%s appends or creates, and takes no request_id", m.FullName())
+		}
+		if says := level(m) == descriptorpb.MethodOptions_IDEMPOTENT; says != idempotent {
+			t.Errorf("%s: idempotent in the contract: %v, here: %v", m.FullName(), says, idempotent)
 		}
 		if level(m) == descriptorpb.MethodOptions_NO_SIDE_EFFECTS && f != nil {
 			t.Errorf("%s changes nothing and takes a request_id", m.FullName())

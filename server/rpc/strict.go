@@ -68,7 +68,9 @@ func (g *gateway) check(r *http.Request, path map[string]string) error {
 	if err := route.checkBody(r.Header, body, path); err != nil {
 		return err
 	}
-	route.addMask(query, body)
+	if err := route.addMask(query, body); err != nil {
+		return err
+	}
 	r.URL.RawQuery = query.Encode()
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
@@ -157,15 +159,18 @@ func isMask(f protoreflect.FieldDescriptor) bool {
 }
 
 // addMask says what a body changes, by the fields at its top, if the caller does not. The gateway would name the fields
-// below them, so that a whole that is sent would be merged with the one that is there.
-func (r *route) addMask(query url.Values, body []byte) {
+// below them, so that a whole that is sent would be merged with the one that is there. A body that says nothing is refused.
+func (r *route) addMask(query url.Values, body []byte) error {
 	f := r.method.input.Descriptor().Fields().ByName("update_mask")
 	if f == nil || r.body == nil || query.Has(string(f.Name())) || query.Has(f.JSONName()) {
-		return
+		return nil
 	}
 	var object map[string]json.RawMessage
-	if json.Unmarshal(body, &object) != nil || len(object) == 0 {
-		return
+	if err := json.Unmarshal(body, &object); err != nil {
+		return nil //nolint:nilerr // the gateway says what is wrong with it
+	}
+	if len(object) == 0 {
+		return fault.Field("update_mask", "must name at least one field. Send the fields to change in the body")
 	}
 	var paths []string
 	for key := range object {
@@ -173,6 +178,7 @@ func (r *route) addMask(query url.Values, body []byte) {
 	}
 	slices.Sort(paths)
 	query.Set(string(f.Name()), strings.Join(paths, ","))
+	return nil
 }
 
 func kindInWords(f protoreflect.FieldDescriptor) string {

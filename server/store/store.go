@@ -118,6 +118,9 @@ type ConversationTx interface {
 	ReadMark(conversation, agentID string) (*storev1.ReadMarkRecord, error)
 	// PutReadMark sets it; ErrNotFound if there is no such conversation.
 	PutReadMark(conversation string, mark *storev1.ReadMarkRecord) error
+	// PutDueTime sets when time next does something to a conversation by itself (zero: never) where nothing happened that
+	// could be appended: somebody read, or the settings are others. ErrNotFound if there is no such conversation.
+	PutDueTime(conversation string, due time.Time) error
 	// Append adds to a conversation's log, or begins one, with one feed entry. It returns ErrExternalIDTaken if a new
 	// conversation's external id is another's, and an error if the numbers do not follow those that are there, or if the
 	// customer, the external id or the create_time is not what it was. An Append that was refused leaves nothing, and the
@@ -244,7 +247,8 @@ type Keeper interface {
 	Sealer() *Sealer
 	// Backup writes a backup: each conversation and object as of one instant during the call.
 	Backup(ctx context.Context, w io.Writer) error
-	// Check compares what is stored with itself, by a full scan: checksums, numbers, indexes; deep, the folds too.
+	// Check compares what is stored with itself, by a full scan: checksums, numbers, indexes; deep, what each message says of
+	// itself too. That a head is the fold of its log is the rules' business, and their tests'.
 	Check(ctx context.Context, deep bool) (Report, error)
 	// Close ends the store; units under way are finished first, later calls get ErrUnavailable.
 	Close() error

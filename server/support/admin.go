@@ -13,6 +13,7 @@ import (
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/support/rules"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -84,6 +85,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 		if !takes(req.Etag, r.Version) {
 			return nil, etagMismatch()
 		}
+		before := proto.CloneOf(r.Workspace)
 		to, from := r.Workspace.ProtoReflect(), req.Workspace.ProtoReflect()
 		for _, path := range req.UpdateMask.Paths {
 			if field := to.Descriptor().Fields().ByName(protoreflect.Name(path)); from.Has(field) {
@@ -91,6 +93,9 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 			} else {
 				to.Clear(field)
 			}
+		}
+		if proto.Equal(r.Workspace, before) {
+			return nil, nil
 		}
 		r.Workspace.UpdateTime = timestamppb.New(tx.Now())
 		r.Version++
@@ -173,7 +178,12 @@ func (s *Service) ListApiKeys(ctx context.Context, req *goodshipv1.ListApiKeysRe
 
 // RevokeApiKey revokes a key at once and for ever. Revoking again changes nothing.
 func (s *Service) RevokeApiKey(ctx context.Context, req *goodshipv1.RevokeApiKeyRequest) (*goodshipv1.ApiKey, error) {
-	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	c := callerFrom(ctx)
+	if req.ApiKeyId == c.APIKeyID {
+		return nil, fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_KEY_REVOKES_ITSELF,
+			"A key cannot revoke itself, so that nobody is locked out. Make another key with the scope ADMIN and revoke this one with it.")
+	}
+	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 		key, err := tx.APIKey(req.ApiKeyId)
 		if err != nil || key.ApiKey.RevokeTime != nil {
 			return nil, orMissing(err, noAPIKey())

@@ -78,7 +78,7 @@ func checkCreate(c Caller, req *goodshipv1.CreateConversationRequest) error {
 	}
 	switch {
 	case req.CustomerId == "":
-		return fault.Field("customer_id", "is required: name the customer to write to")
+		return fault.Field("customer_id", "is required: name the customer to write to; or, to write as the customer, call with goodship-act-for")
 	case req.OutreachReason == 0:
 		return fault.Field("outreach_reason", "is required: say why you write first")
 	case req.ContinueOpen:

@@ -44,7 +44,7 @@ func TestHelloToSolved(t *testing.T) {
 	w.stands(id, "RESOLVED owner=ben helpers=ada")
 
 	rated := do[*goodshipv1.Resolution](w, kim, &goodshipv1.RateConversationRequest{
-		ConversationId: id, Rating: &goodshipv1.Rating{Solved: true, Personal: 5, Easy: 4, Comment: "Aye."},
+		ConversationId: id, Rating: &goodshipv1.Rating{Solved: proto.Bool(true), Personal: 5, Easy: 4, Comment: "Aye."},
 	})
 	equal(t, "rating", rated.Rating.Comment, "Aye.")
 	w.says(kim, id, "It stops again.")

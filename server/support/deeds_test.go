@@ -125,6 +125,13 @@ var deeds = map[string]deed{
 	"ReportDelivery": {backend, replied, func(_ *world, id string) proto.Message {
 		return &goodshipv1.ReportDeliveryRequest{ConversationId: id, Number: 2, State: goodshipv1.DeliveryState_DELIVERY_STATE_FAILED, Failure: "No such address"}
 	}},
+	"UpsertAgent": {backend, nil, func(*world, string) proto.Message {
+		return &goodshipv1.UpsertAgentRequest{AgentId: "max", Agent: &goodshipv1.Agent{DisplayName: "Max"}}
+	}},
+	"DisableAgent": {backend, owned, func(*world, string) proto.Message { return &goodshipv1.DisableAgentRequest{AgentId: "ada"} }},
+	"UpsertCustomer": {backend, nil, func(*world, string) proto.Message {
+		return &goodshipv1.UpsertCustomerRequest{CustomerId: "max", Customer: &goodshipv1.Customer{DisplayName: "Max"}}
+	}},
 	"CreateNote": {ada, owned, func(_ *world, id string) proto.Message {
 		return &goodshipv1.CreateNoteRequest{ConversationId: id, Text: "A note"}
 	}},
@@ -150,7 +157,7 @@ var deeds = map[string]deed{
 	}},
 	"ListResolutions": {kim, solved, func(_ *world, id string) proto.Message { return &goodshipv1.ListResolutionsRequest{ConversationId: id} }},
 	"RateConversation": {kim, solved, func(_ *world, id string) proto.Message {
-		return &goodshipv1.RateConversationRequest{ConversationId: id, ResolutionNumber: 1, Rating: &goodshipv1.Rating{Solved: true, Personal: 5, Easy: 4, Comment: "Aye"}}
+		return &goodshipv1.RateConversationRequest{ConversationId: id, ResolutionNumber: 1, Rating: &goodshipv1.Rating{Solved: proto.Bool(true), Personal: 5, Easy: 4, Comment: "Aye"}}
 	}},
 	"CreateApiKey": {backend, nil, func(*world, string) proto.Message { return &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop"} }},
 }

@@ -14,8 +14,8 @@ import (
 
 // UpsertAgent creates an agent, or replaces what is known of one.
 func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRequest) (*goodshipv1.Agent, error) {
-	c := callerFrom(ctx)
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.AgentId}
+	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
 		now := timestamppb.New(tx.Now())
 		known, err := tx.Agent(req.AgentId)
 		if errors.Is(err, store.ErrNotFound) {
@@ -37,11 +37,11 @@ func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRe
 			a.DisableTime = nil
 		}
 		if proto.Equal(a, before) {
-			return nil, nil
+			return receipt, nil
 		}
 		a.UpdateTime = now
 		known.Version++
-		return nil, tx.PutAgent(known)
+		return receipt, tx.PutAgent(known)
 	})
 	if err != nil {
 		return nil, err
@@ -99,20 +99,25 @@ func (s *Service) ListAgents(ctx context.Context, req *goodshipv1.ListAgentsRequ
 // the call end in between, the rest follows as soon as somebody touches it or looks at the line, or the call is repeated.
 func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgentRequest) (*goodshipv1.Agent, error) {
 	c := callerFrom(ctx)
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	receipt := &storev1.Receipt{ObjectId: req.AgentId}
+	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
 		record, err := tx.Agent(req.AgentId)
 		if err != nil {
 			return nil, orMissing(err, noAgent(req.AgentId))
 		}
 		if record.Agent.DisableTime != nil {
-			return nil, nil
+			return receipt, nil
 		}
 		record.Agent.DisableTime = timestamppb.New(tx.Now())
 		record.Agent.UpdateTime, record.Agent.AvailableUntilTime = record.Agent.DisableTime, nil
 		record.Version++
-		return nil, tx.PutAgent(record)
+		return receipt, tx.PutAgent(record)
 	})
 	if err != nil {
+		return nil, err
+	}
+	// Presence learns of it whatever becomes of the call, so that what is left undone is found by who looks at the line.
+	if _, err := s.GetAgent(context.WithoutCancel(ctx), &goodshipv1.GetAgentRequest{AgentId: req.AgentId}); err != nil {
 		return nil, err
 	}
 	for _, state := range []goodshipv1.State{goodshipv1.State_STATE_WAITING, goodshipv1.State_STATE_ANSWERED} {
@@ -125,7 +130,8 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 
 // UpsertCustomer creates a customer, or replaces what is known of one.
 func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCustomerRequest) (*goodshipv1.Customer, error) {
-	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.CustomerId}
+	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
 		r, err := tx.Customer(req.CustomerId)
 		if errors.Is(err, store.ErrNotFound) && req.Etag == "" {
 			r, err = knownCustomer(tx, req.CustomerId)
@@ -137,11 +143,11 @@ func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCust
 			return nil, etagMismatch()
 		}
 		if r.Customer.DisplayName == req.Customer.DisplayName {
-			return nil, nil
+			return receipt, nil
 		}
 		r.Customer.DisplayName, r.Customer.UpdateTime = req.Customer.DisplayName, timestamppb.New(tx.Now())
 		r.Version++
-		return nil, tx.PutCustomer(r)
+		return receipt, tx.PutCustomer(r)
 	})
 	if err != nil {
 		return nil, err
@@ -208,14 +214,21 @@ func (s *Service) BlockCustomer(ctx context.Context, req *goodshipv1.BlockCustom
 	return s.GetCustomer(ctx, &goodshipv1.GetCustomerRequest{CustomerId: req.CustomerId})
 }
 
-// block blocks a customer until a time, without an end if there is none; a time that has passed lifts the block.
+// block blocks a customer until a time, without an end if there is none; a time that has passed lifts the block. What is so
+// already stays as it is.
 func block(tx store.Tx, r *storev1.CustomerRecord, reason string, until *timestamppb.Timestamp) error {
 	now := timestamppb.New(tx.Now())
-	r.Customer.Block = &goodshipv1.Block{Reason: reason, UntilTime: until, BlockTime: now}
-	if until != nil && !until.AsTime().After(tx.Now()) {
-		r.Customer.Block = nil
+	wanted := &goodshipv1.Block{Reason: reason, UntilTime: until, BlockTime: now}
+	if there := r.Customer.Block; there != nil && there.Reason == reason && proto.Equal(there.UntilTime, until) {
+		wanted.BlockTime = there.BlockTime
 	}
-	r.Customer.UpdateTime = now
+	if until != nil && !until.AsTime().After(tx.Now()) {
+		wanted = nil
+	}
+	if proto.Equal(r.Customer.Block, wanted) {
+		return nil
+	}
+	r.Customer.Block, r.Customer.UpdateTime = wanted, now
 	r.Version++
 	return tx.PutCustomer(r)
 }

@@ -154,6 +154,9 @@ var aboutPeople = map[string]provocation{
 		on(func(id string) *goodshipv1.SetPersonaRequest {
 			return &goodshipv1.SetPersonaRequest{ConversationId: id, Persona: &goodshipv1.Persona{DisplayName: "x"}}
 		}), "FailedPrecondition PERSONAS_NOT_ALLOWED"},
+	"KEY_REVOKES_ITSELF": {backend, func(w *world) string {
+		return do[*goodshipv1.ListApiKeysResponse](w, backend, &goodshipv1.ListApiKeysRequest{}).ApiKeys[0].Id
+	}, on(func(id string) *goodshipv1.RevokeApiKeyRequest { return &goodshipv1.RevokeApiKeyRequest{ApiKeyId: id} }), "FailedPrecondition KEY_REVOKES_ITSELF"},
 	"LIMIT_REACHED": {ada, func(w *world) string {
 		id := owned(w)
 		for n := range 20 {

@@ -102,8 +102,7 @@ func (s *Service) RedactMessage(ctx context.Context, req *goodshipv1.RedactMessa
 // ReportDelivery notes how the product's delivery of a message ended.
 func (s *Service) ReportDelivery(ctx context.Context, req *goodshipv1.ReportDeliveryRequest) (*goodshipv1.Message, error) {
 	r, err := s.workOnMessage(ctx, req, func(u *unit, m *goodshipv1.Message) error {
-		u.ReportDelivery(m, req.State, req.Failure)
-		return nil
+		return u.ReportDelivery(m, req.State, req.Failure)
 	})
 	return s.said(ctx, r, err)
 }
@@ -151,6 +150,9 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 			record = &storev1.ReadMarkRecord{AgentId: reader, MessageNumber: req.Number, ReadTime: timestamppb.New(tx.Now())}
 			if err := tx.PutReadMark(req.ConversationId, record); err != nil {
 				return nil, err
+			}
+			if c.isCustomer() {
+				u.Read(req.Number)
 			}
 		}
 		mark = readMark(u.Head, record)

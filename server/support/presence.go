@@ -27,7 +27,7 @@ type mark struct {
 	seen  time.Time     // the last call
 	after time.Duration // how long that lasts
 	until time.Time     // said to be there until then
-	leave time.Time     // said to leave then, and has not called since
+	leave time.Time     // said to leave then, or was disabled, and has not called since
 	// left and back are the latest absence that is over.
 	left, back time.Time
 	// swept is the absence whose conversations were given back to the line.
@@ -106,10 +106,12 @@ func (p *presence) set(workspace string, a *goodshipv1.Agent, after time.Duratio
 func (p *presence) lookup(workspace string, a *goodshipv1.Agent, after time.Duration, now time.Time) rules.Presence {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	left, back := p.of(workspace, a, after).latest(now)
+	m := p.of(workspace, a, after)
 	if a.DisableTime != nil {
-		return rules.Presence{Left: a.DisableTime.AsTime(), Disabled: true}
+		m.leave = a.DisableTime.AsTime()
+		return rules.Presence{Left: m.leave, Disabled: true}
 	}
+	left, back := m.latest(now)
 	return rules.Presence{Left: left, Back: back}
 }
 

@@ -313,8 +313,7 @@ func TestDisablingIsInterrupted(t *testing.T) {
 	}
 	hooks.afterUnit = nil
 	w.stands(id, "WAITING owner=ada helpers=")
-	w.restart()
-	clock.Jump(2 * time.Minute)
+	clock.Jump(time.Second)
 	equal(t, "claimed", w.claimsNext(ben), id)
 	if !strings.HasSuffix(w.story(id), "claimed released claimed") {
 		t.Errorf("story: got %s, want it released by time", w.story(id))

@@ -41,7 +41,15 @@ func (w *world) effects() int {
 	if err != nil {
 		w.t.Fatalf("read the keys: %v", err)
 	}
-	return len(feed) + len(keys)
+	agents, err := w.store.Agents(w.t.Context(), w.workspace, "", everything)
+	if err != nil {
+		w.t.Fatalf("read the agents: %v", err)
+	}
+	customers, err := w.store.Customers(w.t.Context(), w.workspace, "", everything)
+	if err != nil {
+		w.t.Fatalf("read the customers: %v", err)
+	}
+	return len(feed) + len(keys) + len(agents) + len(customers)
 }
 
 // TestRepeated repeats each call, at once and after a restart: one effect and the same reply.

@@ -5,10 +5,11 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 func rate(id string, solved bool) *goodshipv1.RateConversationRequest {
-	return &goodshipv1.RateConversationRequest{ConversationId: id, Rating: &goodshipv1.Rating{Solved: solved, Personal: 5, Easy: 4, Comment: "So."}}
+	return &goodshipv1.RateConversationRequest{ConversationId: id, Rating: &goodshipv1.Rating{Solved: proto.Bool(solved), Personal: 5, Easy: 4, Comment: "So."}}
 }
 
 func TestPropose(t *testing.T) {
@@ -124,10 +125,10 @@ func TestRate(t *testing.T) {
 	w.proposes(ada, id)
 	w.confirms(kim, id)
 	got := do[*goodshipv1.Resolution](w, kim, rate(id, true)).Rating
-	same(t, "rating", got, &goodshipv1.Rating{Solved: true, Personal: 5, Easy: 4, Comment: "So.", CreateTime: got.CreateTime})
+	same(t, "rating", got, &goodshipv1.Rating{Solved: proto.Bool(true), Personal: 5, Easy: 4, Comment: "So.", CreateTime: got.CreateTime})
 	w.clock.Jump(24*time.Hour - time.Second)
-	again := do[*goodshipv1.Resolution](w, kim, &goodshipv1.RateConversationRequest{ConversationId: id, Rating: &goodshipv1.Rating{Solved: true}}).Rating
-	same(t, "rating, replaced as a whole", again, &goodshipv1.Rating{Solved: true, CreateTime: got.CreateTime, UpdateTime: again.UpdateTime})
+	again := do[*goodshipv1.Resolution](w, kim, &goodshipv1.RateConversationRequest{ConversationId: id, Rating: &goodshipv1.Rating{Solved: proto.Bool(true)}}).Rating
+	same(t, "rating, replaced as a whole", again, &goodshipv1.Rating{Solved: proto.Bool(true), CreateTime: got.CreateTime, UpdateTime: again.UpdateTime})
 	w.clock.Jump(2 * time.Second)
 	w.refuses(kim, rate(id, true), "FailedPrecondition RATING_FINAL")
 	w.says(kim, id, "It is back.")

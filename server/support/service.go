@@ -13,6 +13,7 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/support/rules"
+	"google.golang.org/protobuf/proto"
 )
 
 // Service implements every service of goodship.v1. It knows no transport: it takes the caller from the context and
@@ -28,7 +29,7 @@ type Service struct {
 
 	store    store.Store
 	presence *presence
-	hours    sync.Map // by time zone and intervals, rules.Hours; loading a time zone reads files
+	hours    sync.Map // by workspace, parsedHours: loading a time zone reads files
 }
 
 // New returns the services over a store, whose clock is theirs too. Every agent counts as present from now on until they are
@@ -40,20 +41,25 @@ func New(s store.Store) *Service {
 // Ready returns nil while calls are served, or why not.
 func (s *Service) Ready() error { return s.store.Ready() }
 
-// openingHours returns a workspace's parsed opening hours. They were checked when they were set.
+// parsedHours are a workspace's opening hours as they were parsed last.
+type parsedHours struct {
+	of    *goodshipv1.OpeningHours
+	hours rules.Hours
+}
+
+// openingHours returns a workspace's opening hours, parsed. They were checked when they were set.
 func (s *Service) openingHours(w *goodshipv1.Workspace) rules.Hours {
 	if w.OpeningHours == nil {
 		return rules.Hours{}
 	}
-	key := w.OpeningHours.String()
-	if h, ok := s.hours.Load(key); ok {
-		return h.(rules.Hours)
+	if last, ok := s.hours.Load(w.Id); ok && proto.Equal(last.(parsedHours).of, w.OpeningHours) {
+		return last.(parsedHours).hours
 	}
 	h, err := rules.ParseHours(w.OpeningHours)
 	if err != nil {
 		return rules.Hours{} // a time zone that this machine no longer knows: rather a promise too early than none
 	}
-	s.hours.Store(key, h)
+	s.hours.Store(w.Id, parsedHours{w.OpeningHours, h})
 	return h
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"strconv"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -11,6 +12,7 @@ import (
 	"github.com/goodship/goodship/server/support/rules"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // onceRequest is a request that is safe to repeat.
@@ -59,8 +61,9 @@ type unit struct {
 	change store.Change
 	// receipt is what the request id remembers; the conversation's id is filled in.
 	receipt storev1.Receipt
-	// etag is the conversation's as its caller may have read it.
+	// etag is the conversation's as its caller may have read it, and due its due time as it is stored.
 	etag string
+	due  *timestamppb.Timestamp
 }
 
 // work runs a command on the conversation that a request names, as one unit, and returns its receipt, or the first one's
@@ -99,12 +102,12 @@ func (s *Service) begin(tx store.Tx, c Caller, id string) (*unit, error) {
 	if c.isCustomer() && head.CustomerKey != c.CustomerKey {
 		return nil, noConversation()
 	}
-	etag := headEtag(c, head)
+	etag, due := headEtag(c, head), head.DueTime
 	situation, people, err := s.situation(tx, c, head)
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people, etag: etag}
+	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people, etag: etag, due: due}
 	if c.isAgent() && head.Conversation.OwnerId == "" {
 		if u.Oldest, err = oldest(tx); err != nil {
 			return nil, err
@@ -199,13 +202,16 @@ func (u *unit) finish() (*storev1.Receipt, error) {
 	return &u.receipt, u.append()
 }
 
-// append adds what the unit did to the conversation's log; nothing if nothing happened.
+// append adds what the unit did to the conversation's log. If nothing happened, at most the due time is another.
 func (u *unit) append() error {
 	if u.people.err != nil {
 		return u.people.err
 	}
 	if len(u.Events) == 0 {
-		return nil
+		if proto.Equal(u.due, u.Head.DueTime) {
+			return nil
+		}
+		return u.tx.PutDueTime(u.Head.Conversation.Id, dueTime(u.Head))
 	}
 	u.change.Head = u.Head
 	u.change.Record = &storev1.Record{
@@ -216,6 +222,14 @@ func (u *unit) append() error {
 		u.change.Resolutions = append(u.change.Resolutions, u.Resolution)
 	}
 	return u.tx.Append(u.change)
+}
+
+// dueTime returns when time next does something to a conversation; zero for never.
+func dueTime(h *storev1.Head) time.Time {
+	if h.DueTime == nil {
+		return time.Time{}
+	}
+	return h.DueTime.AsTime()
 }
 
 // headEtag returns a conversation's etag in a caller's view: it tells a customer of nothing that is not public.

@@ -3,9 +3,11 @@ package bolt
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Append implements store.ConversationTx. A change that is refused leaves nothing, even in a unit that goes on.
@@ -53,6 +55,24 @@ func (t *tx) append(c *conversation, change store.Change) error {
 		return err
 	}
 	return t.putHead(c, entry, change.Head)
+}
+
+// PutDueTime implements store.ConversationTx.
+func (t *tx) PutDueTime(conversation string, due time.Time) (err error) {
+	defer t.contain(&err)
+	c, err := t.existing(conversation)
+	if err != nil {
+		return err
+	}
+	head, err := t.Conversation(conversation)
+	if err != nil {
+		return err
+	}
+	head.DueTime = nil
+	if !due.IsZero() {
+		head.DueTime = timestamppb.New(due)
+	}
+	return t.putHead(c, newEntry(t.workspace, head), head)
 }
 
 // putHead writes a head and moves the conversation in the indexes.

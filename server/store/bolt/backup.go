@@ -154,20 +154,18 @@ func (b *backup) table(ctx context.Context, t table) error {
 func (b *backup) slice(v *view, t table, from []byte) (entries []*storev1.BackupEntry, next []byte, err error) {
 	cursor, size := v.bucket(t).Cursor(), 0
 	for key, value := cursor.Seek(from); key != nil; key, value = cursor.Next() {
-		if len(entries) == sliceKeys || size > sliceBytes {
+		if len(entries) >= sliceKeys || size > sliceBytes {
 			return entries, bytes.Clone(key), nil
 		}
 		payload, err := v.unseal(t, key, value)
 		if err != nil {
 			return nil, nil, err
 		}
-		e, err := b.entry(v, t, key, payload)
+		more, err := b.entries(v, t, key, payload)
 		if err != nil {
 			return nil, nil, err
 		}
-		if e != nil {
-			entries = append(entries, e)
-		}
+		entries = append(entries, more...)
 		size += len(value)
 	}
 	return entries, nil, nil
@@ -246,37 +244,61 @@ func (b *backup) read(v *view, places []place) ([]*storev1.BackupEntry, error) {
 		if payload == nil {
 			continue
 		}
-		e, err := b.entry(v, at.table, key, payload)
+		more, err := b.entries(v, at.table, key, payload)
 		if err != nil {
 			return nil, err
 		}
-		if e != nil {
-			entries = append(entries, e)
-		}
+		entries = append(entries, more...)
 	}
 	return entries, nil
 }
 
-// entry returns the entry of a record, or nil if it follows from others.
-func (b *backup) entry(v *view, t table, key, payload []byte) (*storev1.BackupEntry, error) {
+// entries returns the entries of a record: none if it follows from others.
+func (b *backup) entries(v *view, t table, key, payload []byte) ([]*storev1.BackupEntry, error) {
 	e := &storev1.BackupEntry{WorkspaceId: b.name(v, binary.BigEndian.Uint32(key))}
 	var err error
 	switch t {
 	case directoryTable:
 		err = directoryEntry(e, v, key, payload)
 	case conversationTable:
-		err = conversationEntry(e, v, key, payload)
+		k, ok := parseConversationKey(key)
+		if !ok {
+			return nil, v.damaged(t, key, errKey)
+		}
+		if e.ConversationId = k.id; k.kind == onceKind {
+			return onceEntries(e, v, key, payload)
+		}
+		err = conversationEntry(e, v, k.kind, key, payload)
 	case feedTable:
 		var m *storev1.FeedRecord
 		m, err = decode[storev1.FeedRecord](v, t, key, payload)
 		e.Object = &storev1.BackupEntry_Feed{Feed: m}
 	case onceTable:
-		err = onceEntry(e, v, t, key, payload)
+		var m *storev1.OnceRecord
+		if m, err = decode[storev1.OnceRecord](v, t, key, payload); err == nil {
+			m.Key = bytes.Clone(key[len(key)-onceSize:])
+			e.Object = &storev1.BackupEntry_Once{Once: m}
+		}
 	}
 	if err != nil || e.Object == nil {
 		return nil, err
 	}
-	return e, nil
+	return []*storev1.BackupEntry{e}, nil
+}
+
+// onceEntries returns the entries of a chunk of a conversation's request ids.
+func onceEntries(of *storev1.BackupEntry, v *view, key, payload []byte) ([]*storev1.BackupEntry, error) {
+	m, err := decode[storev1.OnceRecords](v, conversationTable, key, payload)
+	if err != nil {
+		return nil, err
+	}
+	var entries []*storev1.BackupEntry
+	for _, seen := range m.GetRecords() {
+		entries = append(entries, &storev1.BackupEntry{
+			WorkspaceId: of.GetWorkspaceId(), ConversationId: of.GetConversationId(), Object: &storev1.BackupEntry_Once{Once: seen},
+		})
+	}
+	return entries, nil
 }
 
 // name returns the id of a workspace.
@@ -311,13 +333,8 @@ func directoryEntry(e *storev1.BackupEntry, v *view, key, payload []byte) error 
 }
 
 // conversationEntry fills the entry of a record of a conversation.
-func conversationEntry(e *storev1.BackupEntry, v *view, key, payload []byte) error {
-	k, ok := parseConversationKey(key)
-	if !ok {
-		return v.damaged(conversationTable, key, errKey)
-	}
-	e.ConversationId = k.id
-	switch k.kind {
+func conversationEntry(e *storev1.BackupEntry, v *view, kind byte, key, payload []byte) error {
+	switch kind {
 	case headKind:
 		m, err := decode[storev1.Head](v, conversationTable, key, payload)
 		e.Object = &storev1.BackupEntry_Head{Head: m}
@@ -326,8 +343,6 @@ func conversationEntry(e *storev1.BackupEntry, v *view, key, payload []byte) err
 		m, err := decode[storev1.LogRecord](v, conversationTable, key, payload)
 		e.Object = &storev1.BackupEntry_LogRecord{LogRecord: m}
 		return err
-	case onceKind:
-		return onceEntry(e, v, conversationTable, key, payload)
 	case markKind:
 		m, err := decode[storev1.ReadMarkRecord](v, conversationTable, key, payload)
 		e.Object = &storev1.BackupEntry_ReadMark{ReadMark: m}
@@ -338,15 +353,4 @@ func conversationEntry(e *storev1.BackupEntry, v *view, key, payload []byte) err
 		return err
 	}
 	return v.damaged(conversationTable, key, errKey)
-}
-
-// onceEntry fills the entry of a request id, whose key has its hash at the end.
-func onceEntry(e *storev1.BackupEntry, v *view, t table, key, payload []byte) error {
-	m, err := decode[storev1.OnceRecord](v, t, key, payload)
-	if err != nil {
-		return err
-	}
-	m.Key = bytes.Clone(key[len(key)-onceSize:])
-	e.Object = &storev1.BackupEntry_Once{Once: m}
-	return nil
 }

@@ -292,7 +292,10 @@ func (c *checker) conversation(v *view, key, payload []byte) error {
 	case recordKind:
 		return c.log.record(c, v, key, payload)
 	case onceKind:
-		_, err := decode[storev1.OnceRecord](v, conversationTable, key, payload)
+		m, err := decode[storev1.OnceRecords](v, conversationTable, key, payload)
+		if err == nil && len(m.GetRecords()) == 0 {
+			err = v.damaged(conversationTable, key, errMissing)
+		}
 		return err
 	case markKind:
 		m, err := decode[storev1.ReadMarkRecord](v, conversationTable, key, payload)

@@ -52,11 +52,16 @@ type batch struct {
 	// tails are the last positions in feeds that its units wrote to; known, those from before.
 	tails, known map[uint32]int64
 	bytes        int
+	// moves are what its units did to conversations and its index does not have yet.
+	moves []move
 	// flight is what its units changed; nil if nothing.
 	flight *flight
 	// err is why the batch cannot be committed.
 	err error
 }
+
+// move is a conversation's way from what the index has of it to what it is.
+type move struct{ from, to *entry }
 
 // run takes units until the queue is closed.
 func (w *writer) run() {
@@ -262,13 +267,21 @@ func (b *batch) add(t *tx) error {
 	}
 	for _, c := range t.conversations {
 		if c.entry != c.before {
-			b.index.replace(c.before, c.entry)
+			b.moves = append(b.moves, move{c.before, c.entry})
 		}
 	}
 	if t.tail > 0 {
 		b.tails[t.workspace.number] = t.tail
 	}
 	return nil
+}
+
+// settle makes the index have what the batch's units did.
+func (b *batch) settle() {
+	for _, m := range b.moves {
+		b.index.replace(m.from, m.to)
+	}
+	b.moves = nil
 }
 
 // addWorkspace writes down the number of a workspace that nobody wrote to before.
@@ -323,6 +336,13 @@ func (w *writer) commitFile(b *batch) (err error) {
 	}
 	b.flight.commit = b.tx.ID()
 	w.store.published.Load().flight.Store(b.flight)
+	// Memory follows while the disk is waited for.
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		b.settle()
+	}()
+	defer func() { <-settled }()
 	if err := b.tx.Commit(); err != nil {
 		return err
 	}

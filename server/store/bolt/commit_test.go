@@ -14,6 +14,7 @@ import (
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
+	"google.golang.org/protobuf/proto"
 )
 
 // What a group of units that share a commit does.
@@ -224,10 +225,17 @@ func TestRequestIDsAreForgotten(t *testing.T) {
 		}
 	}
 	mustClose(t, st)
-	remembered := make(map[string]int)
-	for _, at := range values(t, mustRead(t, path)) {
-		if at.table == "once" || at.table == "conversation" && at.key[5+int(at.key[4])] == 0 {
+	remembered, file := make(map[string]int), mustRead(t, path)
+	for _, at := range values(t, file) {
+		switch {
+		case at.table == "once":
 			remembered[at.table]++
+		case at.table == "conversation" && at.key[5+int(at.key[4])] == 0:
+			var chunk storev1.OnceRecords
+			if err := proto.Unmarshal(file[at.from[0]+4:at.from[0]+at.len], &chunk); err != nil {
+				t.Fatal(err)
+			}
+			remembered[at.table] += len(chunk.GetRecords())
 		}
 	}
 	for _, table := range []string{"once", "conversation"} {

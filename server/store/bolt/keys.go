@@ -15,7 +15,7 @@ import (
 //	meta          store                                      BoltStore: layout, epoch, sealing key
 //	              clock                                      Timestamp: the time of the newest unit
 //	workspace     <workspace id>                             its number, 4 bytes: <w> below
-//	conversation  <w> <conversation> 0 <once>                OnceRecord of a request that named the conversation
+//	conversation  <w> <conversation> 0 <number>              OnceRecords: a chunk of the requests that named it
 //	              <w> <conversation> 1 <agent id>            ReadMarkRecord
 //	              <w> <conversation> 2 <number>              Resolution
 //	              <w> <conversation> 3                       Head
@@ -33,8 +33,8 @@ import (
 //	secret        <SHA-256 of an API key's secret>           <w> <API key's id>
 //	once          <w> <once>                                 OnceRecord of a request that named no conversation
 //
-// Numbers are big-endian. Revisions stand inverted, so that the request ids, the head and the newest records are
-// neighbours, on one page or two at any length of the log: an append writes there and at the end of the feed and nowhere
+// Numbers are big-endian. Revisions stand inverted, so that the newest request ids, the head and the newest
+// records are neighbours, on one page or two at any length of the log: an append writes there and at the end of the feed and nowhere
 // else. The other places are written when a conversation begins, is resolved or reopens. <conversation> and <customer> are ids after a byte with
 // their length, so that no key of one is among those of another; an id at the end of a key stands bare, so that keys sort
 // as ids do. <once> is 16 bytes of a hash. Times are nanoseconds since 1970 with the sign turned, so that they sort.
@@ -135,9 +135,12 @@ func resolutionKey(conversation []byte, number int32) []byte {
 	return binary.BigEndian.AppendUint32(append(conversation, resolutionKind), uint32(number))
 }
 
-func onceKey(conversation []byte, once [onceSize]byte) []byte {
-	return append(append(conversation, onceKind), once[:]...)
+func chunkKey(conversation []byte, number uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(conversation, onceKind), number)
 }
+
+// chunkNumber returns the number in a chunk's key.
+func chunkNumber(key []byte) uint32 { return binary.BigEndian.Uint32(key[len(key)-4:]) }
 
 func feedKey(w uint32, position int64) []byte {
 	return binary.BigEndian.AppendUint64(workspacePrefix(w), uint64(position))
@@ -167,7 +170,7 @@ func directoryKey(w uint32, kind byte, id string) []byte {
 	return append(append(workspacePrefix(w), kind), id...)
 }
 
-func onceOutsideKey(w uint32, once [onceSize]byte) []byte {
+func onceKey(w uint32, once [onceSize]byte) []byte {
 	return append(workspacePrefix(w), once[:]...)
 }
 
@@ -269,7 +272,7 @@ func (k conversationKey) describe() string {
 	case recordKind:
 		return fmt.Sprintf("the record up to revision %d", ^number)
 	case onceKind:
-		return "a request id"
+		return fmt.Sprintf("chunk %d of the request ids", number)
 	case markKind:
 		return fmt.Sprintf("the read mark %q", k.rest)
 	case resolutionKind:

@@ -3,25 +3,27 @@ package bolt
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// onceSample is how many neighbours of a new request id are looked at, and dropped if they have been remembered long
-// enough. The keys are hashes, so neighbours are a random sample: with two looked at for each that is added, there are
-// never many more that may go than that must stay.
-const onceSample = 2
+// A request id that named a conversation is remembered in the conversation, in chunks, the newest of which is the head's
+// neighbour: so it costs an append no page of its own, as it would if each stood under its hash. A request looks through
+// the chunks of a day, which are few. One that named no conversation stands under its hash.
 
-// oncePlace returns where a request id is remembered, and the prefix of its neighbours.
-func (t *tx) oncePlace(once store.Once) (in table, prefix, key []byte) {
-	if once.Conversation == "" {
-		return onceTable, workspacePrefix(t.workspace.number), onceOutsideKey(t.workspace.number, once.Key())
-	}
-	conversation := conversationPrefix(t.workspace.number, once.Conversation)
-	return conversationTable, append(conversation, onceKind), onceKey(conversation, once.Key())
-}
+const (
+	// onceChunk is the size from which on a chunk takes no more.
+	onceChunk = 400
+	// onceSample is how many neighbours of a new request id outside conversations are looked at, and dropped if they have
+	// been remembered long enough. The keys are hashes, so neighbours are a random sample: with two looked at for each
+	// that is added, there are never many more that may go than that must stay.
+	onceSample = 2
+)
 
 // remembered returns the receipt of a request id that was seen before, or nil.
 func (t *tx) remembered(once store.Once) (receipt *storev1.Receipt, err error) {
@@ -29,10 +31,9 @@ func (t *tx) remembered(once store.Once) (receipt *storev1.Receipt, err error) {
 		return nil, nil
 	}
 	defer t.contain(&err)
-	in, _, key := t.oncePlace(once)
-	seen, err := load[storev1.OnceRecord](t, in, key)
+	seen, err := t.seen(once)
 	switch {
-	case err != nil || seen == nil || t.expired(seen):
+	case err != nil || seen == nil || t.expired(seen.GetTime().AsTime()):
 		return nil, err
 	case !bytes.Equal(seen.GetBody(), once.Body[:]):
 		return nil, fmt.Errorf("%w: %q", store.ErrRequestIDReused, once.RequestID)
@@ -42,9 +43,23 @@ func (t *tx) remembered(once store.Once) (receipt *storev1.Receipt, err error) {
 	return seen.GetReceipt(), nil
 }
 
-func (t *tx) expired(seen *storev1.OnceRecord) bool {
-	return t.now.Sub(seen.GetTime().AsTime()) > store.OnceRetention
+// seen returns what is remembered of a request id, or nil.
+func (t *tx) seen(once store.Once) (*storev1.OnceRecord, error) {
+	if once.Conversation == "" {
+		return load[storev1.OnceRecord](t, onceTable, onceKey(t.workspace.number, once.Key()))
+	}
+	all, err := t.chunks(conversationPrefix(t.workspace.number, once.Conversation), once.Key())
+	if err != nil {
+		return nil, err
+	}
+	t.requests = all
+	if all.found == nil {
+		return nil, nil
+	}
+	return decode[storev1.OnceRecord](t, conversationTable, all.newest.key, all.found)
 }
+
+func (t *tx) expired(since time.Time) bool { return t.now.Sub(since) > store.OnceRetention }
 
 // remember keeps the receipt under the request id, if there are both.
 func (t *tx) remember(once store.Once, receipt *storev1.Receipt) (err error) {
@@ -52,14 +67,20 @@ func (t *tx) remember(once store.Once, receipt *storev1.Receipt) (err error) {
 		return nil
 	}
 	defer t.contain(&err)
-	in, prefix, key := t.oncePlace(once)
-	t.forget(in, prefix, key)
-	return t.put(in, key, &storev1.OnceRecord{Body: once.Body[:], Receipt: receipt, Time: timestamppb.New(t.now)})
+	record := &storev1.OnceRecord{Body: once.Body[:], Receipt: receipt, Time: timestamppb.New(t.now)}
+	if once.Conversation == "" {
+		key := onceKey(t.workspace.number, once.Key())
+		t.forget(workspacePrefix(t.workspace.number), key)
+		return t.put(onceTable, key, record)
+	}
+	hash := once.Key()
+	record.Key = hash[:]
+	return t.addToChunks(conversationPrefix(t.workspace.number, once.Conversation), t.requests, record)
 }
 
-// forget drops expired neighbours of a request id.
-func (t *tx) forget(in table, prefix, key []byte) {
-	cursor := t.batch.bucket(in).Cursor()
+// forget drops expired neighbours of a request id that named no conversation.
+func (t *tx) forget(prefix, key []byte) {
+	cursor := t.batch.bucket(onceTable).Cursor()
 	k, value := cursor.Seek(key)
 	for range onceSample {
 		if !bytes.HasPrefix(k, prefix) {
@@ -68,11 +89,110 @@ func (t *tx) forget(in table, prefix, key []byte) {
 			}
 		}
 		// A damaged one stays for Check to find; it is not this unit's business.
-		if payload, err := t.batch.unseal(in, k, value); err == nil {
-			if seen, err := decode[storev1.OnceRecord](t, in, k, payload); err == nil && t.expired(seen) {
-				t.remove(in, k)
+		if payload, err := t.batch.unseal(onceTable, k, value); err == nil {
+			if seen, err := decode[storev1.OnceRecord](t, onceTable, k, payload); err == nil && t.expired(seen.GetTime().AsTime()) {
+				t.remove(onceTable, k)
 			}
 		}
 		k, value = cursor.Next()
 	}
+}
+
+// chunk is a part of a conversation's request ids.
+type chunk struct {
+	key, payload []byte
+	// last is its newest one, encoded.
+	last []byte
+}
+
+// chunks are the oldest and the newest chunk of a conversation's request ids, nil if there is none, and what is remembered
+// of the one that was looked for, encoded.
+type chunks struct {
+	oldest, newest *chunk
+	found          []byte
+}
+
+// Field numbers of OnceRecords and OnceRecord.
+const (
+	fieldRecords = 1
+	fieldOnceKey = 1
+)
+
+// chunks goes through a conversation's request ids in search of one. If it is there twice, the newer counts: the older has
+// expired.
+func (t *tx) chunks(conversation []byte, hash [onceSize]byte) (*chunks, error) {
+	all, prefix := &chunks{}, append(conversation, onceKind)
+	cursor := t.batch.bucket(conversationTable).Cursor()
+	for key, value := cursor.Seek(prefix); bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
+		payload, err := t.batch.unseal(conversationTable, key, value)
+		if err != nil {
+			return nil, err
+		}
+		c := &chunk{key: key, payload: payload}
+		err = eachField(payload, func(number protowire.Number, content []byte, _ uint64) {
+			if number != fieldRecords {
+				return
+			}
+			if c.last = content; onceHash(content) == hash {
+				all.found = content
+			}
+		})
+		if err != nil {
+			return nil, t.damaged(conversationTable, key, err)
+		}
+		if all.newest = c; all.oldest == nil {
+			all.oldest = c
+		}
+	}
+	return all, nil
+}
+
+// onceHash returns the hash in an encoded OnceRecord.
+func onceHash(record []byte) (hash [onceSize]byte) {
+	// What does not read is no hash that anybody looks for.
+	_ = eachField(record, func(number protowire.Number, content []byte, _ uint64) {
+		if number == fieldOnceKey && len(content) == onceSize {
+			hash = [onceSize]byte(content)
+		}
+	})
+	return hash
+}
+
+// over says whether all of a chunk has expired.
+func (t *tx) over(c *chunk) (bool, error) {
+	newest, err := decode[storev1.OnceRecord](t, conversationTable, c.key, c.last)
+	return err == nil && t.expired(newest.GetTime().AsTime()), err
+}
+
+// addToChunks adds a request id to those of a conversation, and drops a chunk that has expired.
+func (t *tx) addToChunks(conversation []byte, all *chunks, record *storev1.OnceRecord) error {
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(&storev1.OnceRecords{Records: []*storev1.OnceRecord{record}})
+	if err != nil {
+		return fmt.Errorf("store/bolt: encode OnceRecord: %w", err)
+	}
+	if all.newest == nil {
+		t.putBytes(conversationTable, chunkKey(conversation, 0), encoded)
+		return nil
+	}
+	oldestOver, err := t.over(all.oldest)
+	if err != nil {
+		return err
+	}
+	newestOver, err := t.over(all.newest)
+	if err != nil {
+		return err
+	}
+	if oldestOver {
+		t.remove(conversationTable, all.oldest.key)
+	}
+	key := all.newest.key
+	switch {
+	case newestOver:
+	case len(all.newest.payload) >= onceChunk:
+		key = chunkKey(conversation, chunkNumber(key)+1)
+	default:
+		encoded = append(bytes.Clone(all.newest.payload), encoded...) // as proto goes, this is one message with both
+	}
+	t.putBytes(conversationTable, key, encoded)
+	return nil
 }

@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -341,64 +340,4 @@ func readMeta(db *bbolt.DB) (about *storev1.BoltStore, last time.Time, err error
 		return err
 	})
 	return about, last, err
-}
-
-// readIndex reads what memory holds. It reads the heads of the conversations in the table open, and no others.
-func readIndex(db *bbolt.DB) (*index, error) {
-	ix := newIndex()
-	err := db.View(func(tx *bbolt.Tx) error {
-		ix.commit = tx.ID()
-		f := &file{tx: tx, index: ix}
-		byNumber, err := f.readWorkspaces(ix)
-		if err != nil {
-			return err
-		}
-		entries, err := f.readOpen(byNumber)
-		ix.load(entries)
-		return err
-	})
-	return ix, err
-}
-
-// readWorkspaces adds all workspaces to an index, and returns them by number.
-func (f *file) readWorkspaces(ix *index) (map[uint32]*workspace, error) {
-	byNumber := make(map[uint32]*workspace)
-	return byNumber, f.bucket(workspaceTable).ForEach(func(key, value []byte) error {
-		payload, err := f.unseal(workspaceTable, key, value)
-		if err != nil {
-			return err
-		}
-		if len(payload) != 4 {
-			return f.damaged(workspaceTable, key, errKey)
-		}
-		w := &workspace{id: string(key), number: binary.BigEndian.Uint32(payload)}
-		byNumber[w.number] = w
-		ix.addWorkspace(w)
-		return nil
-	})
-}
-
-// readOpen returns what memory holds of the conversations in the table open.
-func (f *file) readOpen(workspaces map[uint32]*workspace) ([]*entry, error) {
-	var entries []*entry
-	err := f.bucket(openTable).ForEach(func(key, value []byte) error {
-		if _, err := f.unseal(openTable, key, value); err != nil {
-			return err
-		}
-		w := workspaces[binary.BigEndian.Uint32(key)]
-		if w == nil {
-			return f.damaged(openTable, key, errMissing)
-		}
-		at := headKey(conversationPrefix(w.number, string(key[4:])))
-		head, err := load[storev1.Head](f, conversationTable, at)
-		if err != nil {
-			return err
-		}
-		if head == nil {
-			return f.damaged(conversationTable, at, errMissing)
-		}
-		entries = append(entries, newEntry(w, head))
-		return nil
-	})
-	return entries, err
 }

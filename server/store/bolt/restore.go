@@ -154,18 +154,29 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 	return errors.New("the object is of an unknown kind: a newer server wrote the backup")
 }
 
-// restoreOnce writes a request id, whose hash is in its key and not stored twice.
+// restoreOnce writes a request id. A backup may have one more than once.
 func (t *tx) restoreOnce(conversation string, seen *storev1.OnceRecord) error {
 	if len(seen.GetKey()) != onceSize {
 		return errors.New("a request id whose hash has a wrong size")
 	}
-	once := [onceSize]byte(seen.GetKey())
-	seen.Key = nil
+	hash := [onceSize]byte(seen.GetKey())
 	if conversation == "" {
-		return t.put(onceTable, onceOutsideKey(t.workspace.number, once), seen)
+		seen.Key = nil // it is in the key
+		return t.put(onceTable, onceKey(t.workspace.number, hash), seen)
 	}
 	if err := checkID("conversation", conversation); err != nil {
 		return err
 	}
-	return t.put(conversationTable, onceKey(conversationPrefix(t.workspace.number, conversation), once), seen)
+	prefix := conversationPrefix(t.workspace.number, conversation)
+	all, err := t.chunks(prefix, hash)
+	if err != nil {
+		return err
+	}
+	if all.found != nil {
+		had, err := decode[storev1.OnceRecord](t, conversationTable, all.newest.key, all.found)
+		if err != nil || had.GetTime().AsTime().Equal(seen.GetTime().AsTime()) {
+			return err
+		}
+	}
+	return t.addToChunks(prefix, all, seen)
 }

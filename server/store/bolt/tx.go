@@ -20,6 +20,8 @@ type tx struct {
 	log    []change
 	// conversations are those that the unit looked at.
 	conversations map[string]*conversation
+	// requests are the request ids of the conversation that the unit's own names; none of them is its own.
+	requests *chunks
 	// tail is the last position in the workspace's feed, 0 unless the unit added to it.
 	tail int64
 }
@@ -204,6 +206,7 @@ func (t *tx) NewestUnresolved(customerKey string) (string, error) {
 
 // first returns the id of the first conversation of the workspace in an order that within holds for, as the unit sees it.
 func (t *tx) first(o order, pivot *entry, within func(*entry) bool) string {
+	t.batch.settle()
 	index, ordering := t.batch.index, orderings[o]
 	within = both(within, func(e *entry) bool { return e.workspace.number == t.workspace.number })
 	found := index.first(o, pivot, within, func(e *entry) bool { return t.conversations[e.id] != nil })

@@ -113,9 +113,7 @@ func (s *Store) prefetch(u *unit) {
 		f := file{tx: tx}
 		conversation := conversationPrefix(w.number, u.once.Conversation)
 		f.bucket(conversationTable).Get(headKey(conversation))
-		if u.once.RequestID != "" {
-			f.bucket(conversationTable).Get(onceKey(conversation, u.once.Key()))
-		}
+		f.bucket(conversationTable).Get(chunkKey(conversation, 0))
 		return nil
 	})
 }

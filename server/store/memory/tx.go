@@ -10,6 +10,7 @@ import (
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // tx is a unit of work: it changes a copy of the workspace that nobody else sees. before are all workspaces as they were
@@ -102,6 +103,27 @@ func (t *tx) PutReadMark(conversation string, mark *storev1.ReadMarkRecord) erro
 	}
 	c = c.copy()
 	if err := put(c.marks, mark.GetAgentId(), mark); err != nil {
+		return err
+	}
+	t.workspace.conversations[conversation] = c
+	return nil
+}
+
+func (t *tx) PutDueTime(conversation string, due time.Time) error {
+	c, err := t.workspace.conversation(conversation)
+	if err != nil {
+		return err
+	}
+	head, err := decode[storev1.Head](c.head)
+	if err != nil {
+		return err
+	}
+	head.DueTime = nil
+	if !due.IsZero() {
+		head.DueTime = timestamppb.New(due)
+	}
+	c = c.copy()
+	if c.head, err = encode(head); err != nil {
 		return err
 	}
 	t.workspace.conversations[conversation] = c

@@ -29,7 +29,7 @@ func (d *desk) give(k *talk, c command, seen int32) error {
 		"describe":   func() step { return c.who.describes("subject", "labels") },
 		"confirm":    func() step { return c.who.confirming(number, content) },
 		"reject":     func() step { return c.who.rejecting(number, content) },
-		"rate":       func() step { return c.who.rates(c.solved) },
+		"rate":       func() step { return c.who.rating(c.solved, content.Text) },
 		"propose":    func() step { return c.who.proposing(content) },
 		"withdraw":   func() step { return c.who.withdraws(number) },
 		"dismiss":    func() step { return c.who.dismisses },

@@ -279,9 +279,9 @@ func (d *desk) call(c command) {
 		k.oldest = rules.LinePlace{ID: oldest.Id, Time: oldest.LineTime.AsTime()}
 	}
 	if c.name == "read" {
-		d.must(k.tick()) // what was not read in time is told, whenever the mark comes
-		k.read = max(k.read, int32(c.number%(len(p.messages())+1)))
-		p.add(fact{what: reads, number: int(k.read)})
+		number := c.number % (len(p.messages()) + 1)
+		d.must(hasRead(int32(number))(k))
+		p.add(fact{what: reads, number: number})
 		return
 	}
 	state := stateName(elapsed[i].Head)

@@ -11,7 +11,11 @@ import (
 // movesFrom returns all that may be tried in a state.
 func (x *exploration) movesFrom(n *node) []move {
 	moves := append(x.around(n), x.customerMoves(n)...)
-	moves = append(moves, move{name: "backend sends", who: backend, do: func(c *rules.Conversation) error { return c.Send(words, 0) }})
+	moves = append(moves,
+		move{name: "backend sends", who: backend, do: func(c *rules.Conversation) error { return c.Send(words, 0) }},
+		move{name: "backend reports", who: backend, do: func(c *rules.Conversation) error {
+			return c.ReportDelivery(messageOf(ada, 1), goodshipv1.DeliveryState_DELIVERY_STATE_DELIVERED, "")
+		}})
 	for _, p := range x.helpers {
 		if !n.presence[p.id].Disabled {
 			moves = append(moves, x.answersBy(p, n)...)
@@ -46,10 +50,12 @@ func (x *exploration) around(n *node) []move {
 		}
 	}
 	if u := n.head.Unread; x.unread && u != nil && n.read < u.LastNumber {
-		reading := func(number int32) func(*node) { return func(n *node) { n.read = number } }
-		moves = append(moves, move{name: "customer reads all", around: reading(u.LastNumber)})
+		reading := func(number int32) func(*rules.Conversation) error {
+			return func(c *rules.Conversation) error { c.Read(number); return nil }
+		}
+		moves = append(moves, move{name: "customer reads all", who: customer, do: reading(u.LastNumber)})
 		if n.read < u.FirstNumber && u.FirstNumber < u.LastNumber {
-			moves = append(moves, move{name: "customer reads one", around: reading(u.FirstNumber)})
+			moves = append(moves, move{name: "customer reads one", who: customer, do: reading(u.FirstNumber)})
 		}
 	}
 	return moves
@@ -64,12 +70,16 @@ func (x *exploration) customerMoves(n *node) []move {
 		return func(c *rules.Conversation) error { return c.Reject(number, content) }
 	}
 	rates := func(solved bool) func(*rules.Conversation) error {
-		return func(c *rules.Conversation) error { return c.Rate(0, &goodshipv1.Rating{Solved: solved}) }
+		return func(c *rules.Conversation) error { return c.Rate(0, &goodshipv1.Rating{Solved: &solved}) }
 	}
 	moves := []move{
 		{name: "customer confirms", do: confirms(0, nothing)}, {name: "customer confirms the newest", do: confirms(max(count, 1), words)},
 		{name: "customer rejects", do: rejects(0, nothing)}, {name: "customer rates solved", do: rates(true)}, {name: "customer rates not solved", do: rates(false)},
 		{name: "customer edits what is answered", do: editing(1 << 30)},
+		{name: "customer redacts", do: func(c *rules.Conversation) error { return c.Redact(messageOf(customer, 1)) }},
+		{name: "customer sends while blocked", blocked: true, do: func(c *rules.Conversation) error { return c.Send(words, 0) }},
+		{name: "customer confirms while blocked", blocked: true, do: confirms(0, nothing)},
+		{name: "customer rejects while blocked", blocked: true, do: rejects(0, nothing)},
 	}
 	if len(n.head.Unanswered) < x.acts {
 		moves = append(moves, move{name: "customer sends", do: func(c *rules.Conversation) error { return c.Send(words, 0) }})
@@ -90,8 +100,15 @@ func (x *exploration) customerMoves(n *node) []move {
 }
 
 func editing(number int32) func(*rules.Conversation) error {
-	m := &goodshipv1.Message{Number: number, Sender: &goodshipv1.Sender{Kind: goodshipv1.SenderKind_SENDER_KIND_CUSTOMER}}
-	return func(c *rules.Conversation) error { return c.Edit(m, "It skips a lot.") }
+	return func(c *rules.Conversation) error { return c.Edit(messageOf(customer, number), "It skips a lot.") }
+}
+
+func messageOf(p person, number int32) *goodshipv1.Message {
+	sender := &goodshipv1.Sender{Kind: goodshipv1.SenderKind_SENDER_KIND_CUSTOMER, AgentId: p.id}
+	if p.helps() {
+		sender.Kind = goodshipv1.SenderKind_SENDER_KIND_AGENT
+	}
+	return &goodshipv1.Message{Number: number, Sender: sender}
 }
 
 // answersBy returns a person's answers, each as of every revision that matters: none, before everything that is not answered,
@@ -145,6 +162,8 @@ func (x *exploration) agentMoves(p person) []move {
 		{name: "accepts", do: (*rules.Conversation).AcceptHandOver},
 		{name: "declines", do: (*rules.Conversation).DeclineHandOver},
 		{name: "notes", do: func(c *rules.Conversation) error { c.AddNote("a fan of ships"); return nil }},
+		{name: "edits", do: func(c *rules.Conversation) error { return c.Edit(messageOf(p, 1), "Try the other cable.") }},
+		{name: "redacts", do: func(c *rules.Conversation) error { return c.Redact(messageOf(customer, 1)) }},
 	}
 	for _, o := range x.helpers {
 		moves = append(moves, move{name: "removes " + o.id, do: func(c *rules.Conversation) error { return c.RemoveHelper(o.id) }})

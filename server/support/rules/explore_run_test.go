@@ -1,6 +1,9 @@
 package rules_test
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +20,7 @@ func TestExplore(t *testing.T) {
 		acts    int
 		unread  bool
 	}{
-		{"customer_agent_agent", []person{ada, ben}, 2, false},
+		{"customer_agent_agent", []person{ada, ben}, 1, false},
 		{"customer_agent_leader", []person{ada, lea}, 2, false},
 		{"customer_who_writes_a_lot", []person{ada}, 4, false},
 		{"customer_who_looks_away", []person{ada}, 1, true},
@@ -27,9 +30,22 @@ func TestExplore(t *testing.T) {
 			x := newExploration(t, test.helpers, test.acts, test.unread)
 			x.run()
 			x.checkEnds()
-			t.Logf("%d states, %d transitions, of %d moves tried", len(x.nodes), len(x.edges), x.tried)
+			t.Logf("%d states, %d transitions, of %d moves tried; %s", len(x.nodes), len(x.edges), x.tried, x.census())
 		})
 	}
+}
+
+// census tells how many states there are of each name.
+func (x *exploration) census() string {
+	count := map[string]int{}
+	for _, n := range x.nodes {
+		count[stateName(n.head)]++
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, count[name]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // checkEnds fails if a state is a dead end: everywhere the customer can confirm by their own acts, everything can wait again,

@@ -56,6 +56,7 @@ type move struct {
 	who     person
 	seen    int32 // the revision as of which it answers or dismisses
 	answers bool  // it is a person's answer
+	blocked bool  // the customer is blocked
 	do      func(*rules.Conversation) error
 	// around changes what is around the conversation: the clock, who is there, what was read.
 	around func(*node)
@@ -105,7 +106,11 @@ func (x *exploration) step(from int, n *node, m move) {
 	if m.around != nil {
 		m.around(next)
 	}
-	c := rules.On(next.head, x.situation(next, m.who))
+	s := x.situation(next, m.who)
+	if m.blocked {
+		s.Block = &goodshipv1.Block{Reason: "abuse"}
+	}
+	c := rules.On(next.head, s)
 	if m.do != nil {
 		if err := m.do(c); err != nil {
 			x.checkRefused(from, n, m, c)
@@ -113,6 +118,9 @@ func (x *exploration) step(from int, n *node, m move) {
 		}
 	}
 	n.spare = nil
+	if x.unread {
+		next.read = c.CustomerRead
+	}
 	if c.Resolution != nil {
 		next.resolution = c.Resolution
 	}

@@ -103,7 +103,7 @@ var (
 	}
 	agentNames = []string{
 		"open", "send", "send", "send", "send", "propose", "propose", "propose", "dismiss", "withdraw", "edit", "redact", "note", "describe", "claim",
-		"claim", "claim next", "release", "invite", "remove", "hand over", "hand over", "accept", "accept", "decline",
+		"claim", "claim next", "release", "invite", "remove", "hand over", "hand over", "hand over", "hand over", "accept", "accept", "decline",
 	}
 	deskNames = []string{"go away", "come back", "disable", "enable", "enable", "block", "unblock", "unblock"}
 	// Negative waits end at the next due instant, or so that the next command comes at it or just before it.

@@ -48,6 +48,7 @@ func meetAll(t *testing.T, hits tally) {
 				meet(t, hits, behind(slices.Concat(s.way, then)))
 			}
 		}
+		meet(t, hits, slices.Concat(s.way, []command{{name: "send", who: backend}, {name: "report", who: backend, number: 1}}))
 		meet(t, hits, slices.Concat(s.way, []command{
 			{name: "send", who: lea, seen: newest}, {name: "edit", who: lea, number: 2}, {name: "edit", who: lea, number: 1}, past(time.Hour),
 		}))

@@ -167,9 +167,11 @@ var presenceRows = []row{
 		given: then(owned, ada.goesAway, after(time.Minute), ada.claims), when: after(time.Second),
 	},
 	{
-		id: "owner_who_turns_out_to_have_been_AWAY_loses_it_from_the_start", given: then(owned, turnsOutGone(ada, 30*time.Second)), when: customer.sends,
-		log:  "Released(ada AWAY)@1m MessageSent(asks)",
-		want: "WAITING; promise RUNNING 0s-5m; line 0s; unanswered 2; messages 2",
+		id:    "owner_who_turns_out_to_have_been_AWAY_before_the_wait_loses_it_from_its_start",
+		given: then(answered, customer.sends, unfired(time.Second), turnsOut(ada, rules.Presence{Left: epoch.Add(90 * time.Second)})),
+		when:  customer.sends,
+		log:   "Released(ada AWAY)@2m MessageSent(asks)",
+		want:  "WAITING; promise RUNNING 2m-7m; line 2m; unanswered 2; messages 4",
 	},
 	{
 		id: "helper_AWAY_stays_a_helper", given: both, when: ben.goesAway,
@@ -198,10 +200,10 @@ var presenceRows = []row{
 	{id: "BROKEN_wait_with_a_present_owner_stays_theirs", given: broken, when: after(24 * time.Hour)},
 }
 
-// turnsOutGone makes somebody have been away since a while after the epoch, as when the workspace shortens away_after.
-func turnsOutGone(p person, since time.Duration) step {
+// turnsOut changes what is known of somebody's presence, as when the workspace shortens away_after.
+func turnsOut(p person, presence rules.Presence) step {
 	return func(k *talk) error {
-		k.presence[p.id] = rules.Presence{Left: epoch.Add(since)}
+		k.presence[p.id] = presence
 		return nil
 	}
 }

@@ -139,7 +139,15 @@ var limitRows = []row{
 		fault: "FailedPrecondition LIMIT_REACHED limit=100",
 	},
 	{
-		id: "participants_write_as_helpers", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends), ada.claims, ada.invites(ben)), when: ben.sends,
+		id: "participants_write_as_helpers", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends), agent(1).claims, agent(1).invites(ben)), when: ben.sends,
+		fault: "FailedPrecondition LIMIT_REACHED limit=100",
+	},
+	{
+		id: "participants_claim", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends)), when: ada.claims,
+		fault: "FailedPrecondition LIMIT_REACHED limit=100",
+	},
+	{
+		id: "participants_accept", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends), agent(1).claims, agent(1).offers(ben)), when: ben.accepts,
 		fault: "FailedPrecondition LIMIT_REACHED limit=100",
 	},
 	{

@@ -43,7 +43,7 @@ func (p *plain) plainly(c command, blocked bool) refusal {
 	case customer:
 		r = p.byCustomer(c, blocked)
 	case backend:
-		p.byBackend(c)
+		r = p.byBackend(c)
 	default:
 		r = p.byAgent(c)
 	}
@@ -95,10 +95,11 @@ func (p *plain) reject(r *refusal, c command, blocked bool) {
 		r.when(first >= 0 && !p.desk.now.Before(p.facts[max(first, 0)].at.Add(24*time.Hour)), "RATING_FINAL")
 		p.add(fact{what: rates, number: current})
 		if c.solved {
+			r.when(c.text && blocked, "CUSTOMER_BLOCKED")
 			return
 		}
 	}
-	r.when(c.name == "reject" && c.text && blocked, "CUSTOMER_BLOCKED")
+	r.when(c.text && blocked, "CUSTOMER_BLOCKED")
 	p.hear(fact{what: rejects})
 	if c.name == "reject" && c.text {
 		p.add(fact{what: asks})
@@ -158,8 +159,10 @@ func (p *plain) named(r *refusal, number int) {
 }
 
 // byBackend notes what a backend did; a report of a delivery changes nothing that is compared.
-func (p *plain) byBackend(c command) {
+func (p *plain) byBackend(c command) (r refusal) {
 	switch c.name {
+	case "report":
+		r.when(p.messages()[c.number-1].by == "", "INVALID_REQUEST")
 	case "send":
 		p.add(fact{what: automatic})
 	case "redact":
@@ -167,6 +170,7 @@ func (p *plain) byBackend(c command) {
 			p.add(fact{what: redacts, number: c.number, who: "automatic"})
 		}
 	}
+	return r
 }
 
 func (p *plain) byAgent(c command) (r refusal) {

@@ -67,7 +67,7 @@ func (c *Conversation) Withdraw(number int32) error {
 		return err
 	}
 	if !c.proposed() {
-		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_NOTHING_PROPOSED, "No resolution is proposed that could be withdrawn.")
+		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_NOTHING_PROPOSED, "No resolution is proposed that could be withdrawn. Read the conversation again.")
 	}
 	c.withdraw()
 	c.elapse()
@@ -163,7 +163,7 @@ func (c *Conversation) rejectable(number int32) error {
 	}
 	if c.Head.Conversation.ResolutionNumber == 0 {
 		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_NOTHING_TO_REJECT,
-			"No resolution can be rejected or rated. To say that it is not solved, send a message.").With("state", stateName(c.state()))
+			"No resolution can be rejected or rated: none is proposed and none resolved the conversation. To go on about the matter, send a message.").With("state", stateName(c.state()))
 	}
 	return nil
 }
@@ -172,6 +172,11 @@ func (c *Conversation) rejectable(number int32) error {
 func (c *Conversation) Rate(number int32, rating *goodshipv1.Rating) error {
 	if err := c.rejectable(number); err != nil {
 		return err
+	}
+	if rating.Comment != "" {
+		if err := c.notBlocked(); err != nil {
+			return err
+		}
 	}
 	r := c.resolution()
 	given := &goodshipv1.Rating{
@@ -186,7 +191,7 @@ func (c *Conversation) Rate(number int32, rating *goodshipv1.Rating) error {
 	}
 	r.Rating = given
 	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_Rated{Rated: &goodshipv1.Rated{Number: r.Number}}})
-	if !rating.Solved {
+	if !rating.GetSolved() {
 		if err := c.reject(Content{}); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ import (
 const (
 	// MaxUnanswered is how many acts of a customer's may wait for one answer.
 	MaxUnanswered = 500
-	// MaxHelpers is how many helpers there may be at a time.
+	// MaxHelpers is how many helpers there may be for another to be invited. Who loses ownership becomes one all the same.
 	MaxHelpers = 20
 	// MaxParticipants is how many people may ever take part. The customer always may.
 	MaxParticipants = 100

@@ -248,11 +248,15 @@ func (c *Conversation) Redact(m *goodshipv1.Message) error {
 	return nil
 }
 
-// ReportDelivery notes how the product's delivery of a message ended.
-func (c *Conversation) ReportDelivery(m *goodshipv1.Message, state goodshipv1.DeliveryState, failure string) {
+// ReportDelivery notes how the product's delivery of a message to the customer ended.
+func (c *Conversation) ReportDelivery(m *goodshipv1.Message, state goodshipv1.DeliveryState, failure string) error {
+	if m.Sender.Kind == goodshipv1.SenderKind_SENDER_KIND_CUSTOMER {
+		return fault.Field("number", "must be that of a message to the customer")
+	}
 	m.Delivery = &goodshipv1.Delivery{State: state, Failure: failure, ReportTime: timestamppb.New(c.Now)}
 	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_DeliveryReported{DeliveryReported: &goodshipv1.DeliveryReported{Number: m.Number}}})
 	c.elapse()
+	return nil
 }
 
 // SetPersona sets how the actor appears from the next message on; nil to be oneself again.
@@ -359,7 +363,7 @@ func (c *Conversation) notBlocked() error {
 	if !c.byCustomer() || c.Block == nil {
 		return nil
 	}
-	f := fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_BLOCKED, "The customer is blocked and cannot write.")
+	f := fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_BLOCKED, "The customer is blocked and cannot write. Reading, confirming and rejecting without a text go on.")
 	if c.Block.UntilTime == nil {
 		return f
 	}
@@ -375,9 +379,9 @@ func limit(n int, format string) error {
 }
 
 func notTheAuthor(what string) error {
-	return fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_NOT_THE_AUTHOR, "Only who wrote the %s may change it.", what)
+	return fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_NOT_THE_AUTHOR, "Only who wrote the %s may change it. Write one of your own.", what)
 }
 
 func redacted(what string) error {
-	return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_REDACTED, "The %s was redacted and cannot be changed.", what)
+	return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_REDACTED, "The %s was redacted and stays so. Write a new one.", what)
 }

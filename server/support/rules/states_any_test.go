@@ -72,7 +72,7 @@ func changesNothing(state string, given []step, messages int, outline string) []
 		{id: "redaction_by_the_customer_in_" + state, when: customer.redacts(1), log: "MessageRedacted", want: said},
 		{id: "redaction_by_an_agent_in_" + state, when: ben.redacts(1), log: "MessageRedacted", want: said},
 		{id: "redaction_by_a_backend_in_" + state, when: backend.redacts(1), log: "MessageRedacted", want: said},
-		{id: "delivery_in_" + state, when: backend.reports(1), log: "DeliveryReported", want: said},
+		{id: "delivery_in_" + state, given: []step{backend.sends}, when: backend.reports(newest), log: "DeliveryReported", want: saidMore},
 		{id: "persona_in_" + state, when: ben.appearsAs("Captain Mike"), log: "PersonaSet(AGENT ben)", want: said},
 		{id: "subject_in_" + state, when: ada.describes("subject", "labels"), log: "SubjectChanged DetailsChanged(labels)", want: said},
 		{id: "read_mark_in_" + state, when: hasRead(1), want: said},
@@ -115,6 +115,10 @@ var blockedRows = []row{
 	{
 		id: "blocked_customer_rejects", given: then(proposed, isBlocked(0)), when: customer.rejects(1), log: "ResolutionRejected WaitBegan",
 		want: "WAITING; promise RUNNING 3m-8m; line 0s; owner ada; unanswered 1; resolutions REJECTED; rejections 1; messages 2",
+	},
+	{
+		id: "blocked_customer_rates_with_a_comment_refused", given: then(proposed, isBlocked(0)), when: customer.comments(true),
+		fault: "PermissionDenied CUSTOMER_BLOCKED",
 	},
 	{
 		id: "blocked_customer_rates", given: then(proposed, isBlocked(0)), when: customer.rates(true), log: "Rated",
@@ -182,6 +186,7 @@ var editRows = []row{
 	{id: "note_redacted_by_another_refused", given: then(owned, ada.notes), when: ben.redactsNote(1), fault: "PermissionDenied NOT_THE_AUTHOR"},
 	{id: "note_edited_after_redaction_refused", given: then(owned, ada.notes, ada.redactsNote(1)), when: ada.editsNote(1), fault: "FailedPrecondition REDACTED"},
 	{id: "note_redacted_twice_changes_nothing", given: then(owned, ada.notes, ada.redactsNote(1)), when: lea.redactsNote(1)},
+	{id: "delivery_of_the_customers_message_refused", given: answered, when: backend.reports(1), fault: "InvalidArgument INVALID_REQUEST"},
 	{
 		id: "delivery_shows_in_the_message", given: answered, when: backend.reports(2), log: "DeliveryReported",
 		check: func(k *talk) {

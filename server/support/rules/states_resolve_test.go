@@ -64,7 +64,7 @@ var confirmRows = []row{
 		want: "WAITING; promise RUNNING 3m-8m; line 0s; owner ada; unanswered 1; resolutions REJECTED; rejections 1; messages 2",
 	},
 	{
-		id: "confirmed_without_a_proposal_can_be_rated", given: then(answered, customer.confirms(0)), when: customer.rates(true),
+		id: "confirmed_without_a_proposal_can_be_rated", given: then(answered, customer.confirms(0)), when: customer.comments(true),
 		log:  "Rated",
 		want: "RESOLVED CONFIRMED; resolved 2m; promise KEPT 0s-5m answered 1m; line 0s; owner ada; resolution 1; resolutions CONFIRMED; messages 2",
 		check: func(k *talk) {

@@ -96,11 +96,13 @@ func (p person) redacts(number int32) step {
 func (p person) reports(number int32) step {
 	return func(k *talk) error {
 		m := proto.CloneOf(k.messages[number])
-		k.messages[number] = m
-		return k.do(p, func(c *rules.Conversation) error {
-			c.ReportDelivery(m, goodshipv1.DeliveryState_DELIVERY_STATE_FAILED, "mailbox full")
-			return nil
+		err := k.do(p, func(c *rules.Conversation) error {
+			return c.ReportDelivery(m, goodshipv1.DeliveryState_DELIVERY_STATE_FAILED, "mailbox full")
 		})
+		if err == nil {
+			k.messages[number] = m
+		}
+		return err
 	}
 }
 
@@ -204,9 +206,13 @@ func (p person) rejecting(number int32, content rules.Content) step {
 	}
 }
 
-func (p person) rates(solved bool) step {
+// rates says nothing with the rating; comments does.
+func (p person) rates(solved bool) step    { return p.rating(solved, "") }
+func (p person) comments(solved bool) step { return p.rating(solved, "quick") }
+
+func (p person) rating(solved bool, comment string) step {
 	return func(k *talk) error {
-		rating := &goodshipv1.Rating{Solved: solved, Personal: 5, Easy: 4, Comment: "quick"}
+		rating := &goodshipv1.Rating{Solved: &solved, Personal: 5, Easy: 4, Comment: comment}
 		return k.do(p, func(c *rules.Conversation) error { return c.Rate(0, rating) })
 	}
 }
@@ -266,8 +272,10 @@ func looksAway(k *talk) error {
 
 func hasRead(number int32) step {
 	return func(k *talk) error {
-		k.looking, k.read = false, number
-		return nil
+		k.looking = false
+		err := k.do(customer, func(c *rules.Conversation) error { c.Read(number); return nil })
+		k.read = max(k.read, number)
+		return err
 	}
 }
 

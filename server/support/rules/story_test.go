@@ -131,6 +131,7 @@ func (k *talk) do(p person, command func(*rules.Conversation) error) error {
 		return err
 	}
 	k.keep(c)
+	s.CustomerRead = c.CustomerRead
 	if !k.hurried {
 		checkDueTime(k.t, k.head, s, k.resolutions)
 	}

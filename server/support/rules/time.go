@@ -133,6 +133,12 @@ func (c *Conversation) resolveBySilence() {
 	c.emitTime(&goodshipv1.Event{Kind: &goodshipv1.Event_Resolved{Resolved: resolved}})
 }
 
+// Read notes how far the customer has read, which no event tells: it changes only when time next does something.
+func (c *Conversation) Read(number int32) {
+	c.CustomerRead = max(c.CustomerRead, number)
+	c.elapse()
+}
+
 // unseen returns when it is to be told that the customer has not looked. If they have read the first but not the last of
 // what was said, it counts from the last.
 func (c *Conversation) unseen() time.Time {

@@ -57,5 +57,5 @@ func (c *Conversation) answer(seen int32) {
 func customerIsWaiting(newest int32) error {
 	n := strconv.Itoa(int(newest))
 	return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_IS_WAITING,
-		"Something that the customer did is not answered. Read the conversation up to revision %s and answer it first.", n).With("revision", n)
+		"Something that the customer did is not answered. Read the conversation up to revision %s and answer it, with a message or with the text of the proposal.", n).With("revision", n)
 }

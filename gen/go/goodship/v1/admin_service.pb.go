@@ -132,7 +132,8 @@ type CreateApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is for, 1 to 100 characters.
 	DisplayName string `protobuf:"bytes,1,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// What it may do beyond speaking for its own backend.
+	// What it may do beyond speaking for its own backend, which includes reading every conversation and keeping the
+	// directory.
 	Scopes []Scope `protobuf:"varint,2,rep,packed,name=scopes,proto3,enum=goodship.v1.Scope" json:"scopes,omitempty"`
 	// When it stops to work, in the future; absent for never.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`

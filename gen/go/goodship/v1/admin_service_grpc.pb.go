@@ -34,13 +34,14 @@ const (
 type AdminServiceClient interface {
 	// Returns the workspace of the key.
 	GetWorkspace(ctx context.Context, in *GetWorkspaceRequest, opts ...grpc.CallOption) (*Workspace, error)
-	// Changes the workspace's settings. They hold for what begins from now on; a running promise keeps its due time.
+	// Changes the workspace's settings. They hold for what begins from now on: a running promise keeps its due
+	// time, and a silence is measured anew with the conversation's next change.
 	UpdateWorkspace(ctx context.Context, in *UpdateWorkspaceRequest, opts ...grpc.CallOption) (*Workspace, error)
 	// Makes an API key. Its secret is shown once, in this reply.
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
 	// Lists API keys, newest first, without their secrets.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
-	// Revokes an API key at once and for ever.
+	// Revokes an API key at once and for ever. A key cannot revoke itself.
 	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*ApiKey, error)
 }
 
@@ -110,13 +111,14 @@ func (c *adminServiceClient) RevokeApiKey(ctx context.Context, in *RevokeApiKeyR
 type AdminServiceServer interface {
 	// Returns the workspace of the key.
 	GetWorkspace(context.Context, *GetWorkspaceRequest) (*Workspace, error)
-	// Changes the workspace's settings. They hold for what begins from now on; a running promise keeps its due time.
+	// Changes the workspace's settings. They hold for what begins from now on: a running promise keeps its due
+	// time, and a silence is measured anew with the conversation's next change.
 	UpdateWorkspace(context.Context, *UpdateWorkspaceRequest) (*Workspace, error)
 	// Makes an API key. Its secret is shown once, in this reply.
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
 	// Lists API keys, newest first, without their secrets.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
-	// Revokes an API key at once and for ever.
+	// Revokes an API key at once and for ever. A key cannot revoke itself.
 	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*ApiKey, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

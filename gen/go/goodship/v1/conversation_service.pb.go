@@ -1316,7 +1316,7 @@ var File_goodship_v1_conversation_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\n" +
-	"&goodship/v1/conversation_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x19goodship/v1/message.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv3/options/annotations.proto\"\x8a\x06\n" +
+	"&goodship/v1/conversation_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x19goodship/v1/message.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv3/options/annotations.proto\"\xa0\x06\n" +
 	"\x19CreateConversationRequest\x12T\n" +
 	"\vcustomer_id\x18\x01 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\n" +
 	"customerId\x12,\n" +
@@ -1324,8 +1324,8 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"^[^\\x00]*$R\x04text\x12F\n" +
 	"\vattachments\x18\x03 \x03(\v2\x17.goodship.v1.AttachmentB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10\n" +
 	"R\vattachments\x12:\n" +
-	"\asubject\x18\x04 \x01(\tB \xe0A\x01\xbaH\x1ar\x18\x18\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$R\asubject\x12u\n" +
-	"\acontext\x18\x05 \x03(\v23.goodship.v1.CreateConversationRequest.ContextEntryB&\xe0A\x01\xbaH \x9a\x01\x1d\x102\"\x06r\x04 \x01(@*\x11r\x0f(\xf4\x032\n" +
+	"\asubject\x18\x04 \x01(\tB \xe0A\x01\xbaH\x1ar\x18\x18\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$R\asubject\x12\x8a\x01\n" +
+	"\acontext\x18\x05 \x03(\v23.goodship.v1.CreateConversationRequest.ContextEntryB;\xe0A\x01\xbaH5\x9a\x012\x102\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$*\x11r\x0f(\xf4\x032\n" +
 	"^[^\\x00]*$R\acontext\x12B\n" +
 	"\x06labels\x18\x06 \x03(\tB*\xe0A\x01\xbaH$\x92\x01!\x10\x14\x18\x01\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$R\x06labels\x129\n" +
 	"\vexternal_id\x18\a \x01(\tB\x18\xe0A\x01\xbaH\x12r\x102\x0e^[!-~]{0,128}$R\n" +
@@ -1361,10 +1361,10 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\x19ListConversationsResponse\x12D\n" +
 	"\rconversations\x18\x01 \x03(\v2\x19.goodship.v1.ConversationB\x03\xe0A\x03R\rconversations\x12+\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\x12&\n" +
-	"\fwatch_cursor\x18\x03 \x01(\tB\x03\xe0A\x03R\vwatchCursor\"\x82\x03\n" +
+	"\fwatch_cursor\x18\x03 \x01(\tB\x03\xe0A\x03R\vwatchCursor\"\x98\x03\n" +
 	"\x12ConversationUpdate\x12:\n" +
-	"\asubject\x18\x01 \x01(\tB \xe0A\x01\xbaH\x1ar\x18\x18\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$R\asubject\x12n\n" +
-	"\acontext\x18\x02 \x03(\v2,.goodship.v1.ConversationUpdate.ContextEntryB&\xe0A\x01\xbaH \x9a\x01\x1d\x102\"\x06r\x04 \x01(@*\x11r\x0f(\xf4\x032\n" +
+	"\asubject\x18\x01 \x01(\tB \xe0A\x01\xbaH\x1ar\x18\x18\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$R\asubject\x12\x83\x01\n" +
+	"\acontext\x18\x02 \x03(\v2,.goodship.v1.ConversationUpdate.ContextEntryB;\xe0A\x01\xbaH5\x9a\x012\x102\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$*\x11r\x0f(\xf4\x032\n" +
 	"^[^\\x00]*$R\acontext\x12B\n" +
 	"\x06labels\x18\x03 \x03(\tB*\xe0A\x01\xbaH$\x92\x01!\x10\x14\x18\x01\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$R\x06labels\x12@\n" +
 	"\vincident_id\x18\x04 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x172\x15^(inc_[0-9a-v]{26})?$R\n" +

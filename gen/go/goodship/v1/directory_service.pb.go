@@ -35,7 +35,10 @@ type UpsertAgentRequest struct {
 	Enable bool `protobuf:"varint,3,opt,name=enable,proto3" json:"enable,omitempty"`
 	// If given, the call changes nothing unless the agent still has this etag (else ETAG_MISMATCH). REST also takes
 	// the header `If-Match`.
-	Etag          string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,6 +97,13 @@ func (x *UpsertAgentRequest) GetEnable() bool {
 func (x *UpsertAgentRequest) GetEtag() string {
 	if x != nil {
 		return x.Etag
+	}
+	return ""
+}
+
+func (x *UpsertAgentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -258,7 +268,10 @@ func (x *ListAgentsResponse) GetNextPageToken() string {
 type DisableAgentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The agent.
-	AgentId       string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -300,6 +313,13 @@ func (x *DisableAgentRequest) GetAgentId() string {
 	return ""
 }
 
+func (x *DisableAgentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 // Who is helped.
 type UpsertCustomerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -309,7 +329,10 @@ type UpsertCustomerRequest struct {
 	Customer *Customer `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
 	// If given, the call changes nothing unless the customer still has this etag (else ETAG_MISMATCH). REST also takes
 	// the header `If-Match`.
-	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +384,13 @@ func (x *UpsertCustomerRequest) GetCustomer() *Customer {
 func (x *UpsertCustomerRequest) GetEtag() string {
 	if x != nil {
 		return x.Etag
+	}
+	return ""
+}
+
+func (x *UpsertCustomerRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -589,13 +619,15 @@ var File_goodship_v1_directory_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\n" +
-	"#goodship/v1/directory_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1agoodship/v1/customer.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x01\n" +
+	"#goodship/v1/directory_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1agoodship/v1/customer.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x02\n" +
 	"\x12UpsertAgentRequest\x12K\n" +
 	"\bagent_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\aagentId\x123\n" +
 	"\x05agent\x18\x02 \x01(\v2\x12.goodship.v1.AgentB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x05agent\x12\x1b\n" +
 	"\x06enable\x18\x03 \x01(\bB\x03\xe0A\x01R\x06enable\x12\x1e\n" +
 	"\x04etag\x18\x04 \x01(\tB\n" +
-	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"^\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\x126\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"^\n" +
 	"\x0fGetAgentRequest\x12K\n" +
 	"\bagent_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\aagentId\"j\n" +
 	"\x11ListAgentsRequest\x12)\n" +
@@ -604,15 +636,19 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"r\n" +
 	"\x12ListAgentsResponse\x12/\n" +
 	"\x06agents\x18\x01 \x03(\v2\x12.goodship.v1.AgentB\x03\xe0A\x03R\x06agents\x12+\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\x9a\x01\n" +
 	"\x13DisableAgentRequest\x12K\n" +
-	"\bagent_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\aagentId\"\xc8\x01\n" +
+	"\bagent_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\aagentId\x126\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"\x80\x02\n" +
 	"\x15UpsertCustomerRequest\x12Q\n" +
 	"\vcustomer_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\n" +
 	"customerId\x12<\n" +
 	"\bcustomer\x18\x02 \x01(\v2\x15.goodship.v1.CustomerB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\bcustomer\x12\x1e\n" +
 	"\x04etag\x18\x03 \x01(\tB\n" +
-	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"g\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\x126\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"g\n" +
 	"\x12GetCustomerRequest\x12Q\n" +
 	"\vcustomer_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\n" +
 	"customerId\"m\n" +
@@ -629,20 +665,20 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x19\xe0A\x02\xbaH\x13r\x11\x10\x01(\xf4\x032\n" +
 	"^[^\\x00]*$R\x06reason\x12>\n" +
 	"\n" +
-	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tuntilTime2\xd7\a\n" +
-	"\x10DirectoryService\x12r\n" +
-	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\".\x82\xaf)\x03\n" +
-	"\x01\x01\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x90\x02\x02\x12g\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tuntilTime2\xce\a\n" +
+	"\x10DirectoryService\x12o\n" +
+	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\"+\x82\xaf)\x03\n" +
+	"\x01\x01\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x12g\n" +
 	"\bGetAgent\x12\x1c.goodship.v1.GetAgentRequest\x1a\x12.goodship.v1.Agent\")\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/agents/{agent_id}\x90\x02\x01\x12m\n" +
 	"\n" +
 	"ListAgents\x12\x1e.goodship.v1.ListAgentsRequest\x1a\x1f.goodship.v1.ListAgentsResponse\"\x1e\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/agents\x90\x02\x01\x12x\n" +
-	"\fDisableAgent\x12 .goodship.v1.DisableAgentRequest\x1a\x12.goodship.v1.Agent\"2\x82\xaf)\x03\n" +
-	"\x01\x01\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/agents/{agent_id}:disable\x90\x02\x02\x12\x84\x01\n" +
-	"\x0eUpsertCustomer\x12\".goodship.v1.UpsertCustomerRequest\x1a\x15.goodship.v1.Customer\"7\x82\xaf)\x03\n" +
-	"\x01\x01\x82\xd3\xe4\x93\x02':\bcustomer\x1a\x1b/v1/customers/{customer_id}\x90\x02\x02\x12v\n" +
+	"/v1/agents\x90\x02\x01\x12u\n" +
+	"\fDisableAgent\x12 .goodship.v1.DisableAgentRequest\x1a\x12.goodship.v1.Agent\"/\x82\xaf)\x03\n" +
+	"\x01\x01\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/agents/{agent_id}:disable\x12\x81\x01\n" +
+	"\x0eUpsertCustomer\x12\".goodship.v1.UpsertCustomerRequest\x1a\x15.goodship.v1.Customer\"4\x82\xaf)\x03\n" +
+	"\x01\x01\x82\xd3\xe4\x93\x02':\bcustomer\x1a\x1b/v1/customers/{customer_id}\x12v\n" +
 	"\vGetCustomer\x12\x1f.goodship.v1.GetCustomerRequest\x1a\x15.goodship.v1.Customer\"/\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/customers/{customer_id}\x90\x02\x01\x12y\n" +
 	"\rListCustomers\x12!.goodship.v1.ListCustomersRequest\x1a\".goodship.v1.ListCustomersResponse\"!\x82\xaf)\x05\n" +

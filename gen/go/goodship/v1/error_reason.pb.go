@@ -86,9 +86,9 @@ const (
 	ErrorReason_ERROR_REASON_ALREADY_PROPOSED ErrorReason = 63
 	// FAILED_PRECONDITION. No resolution is proposed.
 	ErrorReason_ERROR_REASON_NOTHING_PROPOSED ErrorReason = 64
-	// FAILED_PRECONDITION. No resolution can be rejected or rated; write a message instead.
+	// FAILED_PRECONDITION. No resolution can be rejected or rated; write a message instead. Metadata: `state`.
 	ErrorReason_ERROR_REASON_NOTHING_TO_REJECT ErrorReason = 65
-	// FAILED_PRECONDITION. There is nothing that could be confirmed.
+	// FAILED_PRECONDITION. There is nothing that could be confirmed. Metadata: `state`.
 	ErrorReason_ERROR_REASON_NOTHING_TO_CONFIRM ErrorReason = 66
 	// FAILED_PRECONDITION. The resolution named is not open any more. Metadata: `resolution_number`, the one that is, if any.
 	ErrorReason_ERROR_REASON_RESOLUTION_NOT_OPEN ErrorReason = 67
@@ -126,6 +126,8 @@ const (
 	ErrorReason_ERROR_REASON_RATING_FINAL ErrorReason = 83
 	// FAILED_PRECONDITION. A bound of the conversation is reached. Metadata: `limit`.
 	ErrorReason_ERROR_REASON_LIMIT_REACHED ErrorReason = 84
+	// FAILED_PRECONDITION. A key cannot revoke itself, so that one with the scope ADMIN is left; use another.
+	ErrorReason_ERROR_REASON_KEY_REVOKES_ITSELF ErrorReason = 85
 	// UNAVAILABLE. The store cannot take the change now; nothing was changed, or the same request id tells. Try again.
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 100
 	// RESOURCE_EXHAUSTED (REST: 503). The disk is full: reads go on, writes are taken again as soon as there is room.
@@ -191,6 +193,7 @@ var (
 		82:  "ERROR_REASON_NOT_THE_AUTHOR",
 		83:  "ERROR_REASON_RATING_FINAL",
 		84:  "ERROR_REASON_LIMIT_REACHED",
+		85:  "ERROR_REASON_KEY_REVOKES_ITSELF",
 		100: "ERROR_REASON_STORE_UNAVAILABLE",
 		101: "ERROR_REASON_STORE_FULL",
 		102: "ERROR_REASON_DATA_LOSS",
@@ -248,6 +251,7 @@ var (
 		"ERROR_REASON_NOT_THE_AUTHOR":         82,
 		"ERROR_REASON_RATING_FINAL":           83,
 		"ERROR_REASON_LIMIT_REACHED":          84,
+		"ERROR_REASON_KEY_REVOKES_ITSELF":     85,
 		"ERROR_REASON_STORE_UNAVAILABLE":      100,
 		"ERROR_REASON_STORE_FULL":             101,
 		"ERROR_REASON_DATA_LOSS":              102,
@@ -287,7 +291,7 @@ var File_goodship_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xfe\x0e\n" +
+	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xa3\x0f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1e\n" +
@@ -339,7 +343,8 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x15ERROR_REASON_REDACTED\x10Q\x12\x1f\n" +
 	"\x1bERROR_REASON_NOT_THE_AUTHOR\x10R\x12\x1d\n" +
 	"\x19ERROR_REASON_RATING_FINAL\x10S\x12\x1e\n" +
-	"\x1aERROR_REASON_LIMIT_REACHED\x10T\x12\"\n" +
+	"\x1aERROR_REASON_LIMIT_REACHED\x10T\x12#\n" +
+	"\x1fERROR_REASON_KEY_REVOKES_ITSELF\x10U\x12\"\n" +
 	"\x1eERROR_REASON_STORE_UNAVAILABLE\x10d\x12\x1b\n" +
 	"\x17ERROR_REASON_STORE_FULL\x10e\x12\x1a\n" +
 	"\x16ERROR_REASON_DATA_LOSS\x10f\x12\x19\n" +

@@ -285,8 +285,8 @@ func (x *Resolution) GetRating() *Rating {
 // Rating is what a customer thinks: solved? personal? easy? It can be changed for 24 hours.
 type Rating struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether it is solved. A rating that says it is not rejects the resolution.
-	Solved bool `protobuf:"varint,1,opt,name=solved,proto3" json:"solved,omitempty"`
+	// Whether it is solved; must be said. A rating that says it is not rejects the resolution.
+	Solved *bool `protobuf:"varint,1,opt,name=solved,proto3,oneof" json:"solved,omitempty"`
 	// Whether it was personal, 1 (not at all) to 5 (very); 0 if not said.
 	Personal int32 `protobuf:"varint,2,opt,name=personal,proto3" json:"personal,omitempty"`
 	// Whether it was easy, 1 (not at all) to 5 (very); 0 if not said.
@@ -332,8 +332,8 @@ func (*Rating) Descriptor() ([]byte, []int) {
 }
 
 func (x *Rating) GetSolved() bool {
-	if x != nil {
-		return x.Solved
+	if x != nil && x.Solved != nil {
+		return *x.Solved
 	}
 	return false
 }
@@ -394,9 +394,9 @@ const file_goodship_v1_resolution_proto_rawDesc = "" +
 	"\vdecide_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"decideTime\x120\n" +
-	"\x06rating\x18\v \x01(\v2\x13.goodship.v1.RatingB\x03\xe0A\x03R\x06rating\"\xa8\x02\n" +
-	"\x06Rating\x12\x1b\n" +
-	"\x06solved\x18\x01 \x01(\bB\x03\xe0A\x01R\x06solved\x12(\n" +
+	"\x06rating\x18\v \x01(\v2\x13.goodship.v1.RatingB\x03\xe0A\x03R\x06rating\"\xbe\x02\n" +
+	"\x06Rating\x12&\n" +
+	"\x06solved\x18\x01 \x01(\bB\t\xe0A\x02\xbaH\x03\xc8\x01\x01H\x00R\x06solved\x88\x01\x01\x12(\n" +
 	"\bpersonal\x18\x02 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18\x05(\x00R\bpersonal\x12 \n" +
 	"\x04easy\x18\x03 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18\x05(\x00R\x04easy\x121\n" +
 	"\acomment\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f(\x80 2\n" +
@@ -404,7 +404,8 @@ const file_goodship_v1_resolution_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"updateTime*\xf0\x01\n" +
+	"updateTimeB\t\n" +
+	"\a_solved*\xf0\x01\n" +
 	"\x0fResolutionState\x12 \n" +
 	"\x1cRESOLUTION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19RESOLUTION_STATE_PROPOSED\x10\x01\x12\x1e\n" +
@@ -459,6 +460,7 @@ func file_goodship_v1_resolution_proto_init() {
 	if File_goodship_v1_resolution_proto != nil {
 		return
 	}
+	file_goodship_v1_resolution_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -533,10 +533,11 @@ const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\vopen_minute\x18\x02 \x01(\x05B\r\xe0A\x01\xbaH\a\x1a\x05\x18\x9f\v(\x00R\n" +
 	"openMinute\x120\n" +
 	"\fclose_minute\x18\x03 \x01(\x05B\r\xe0A\x02\xbaH\a\x1a\x05\x18\xa0\v(\x01R\vcloseMinute:r\xbaHo\x1am\n" +
-	"\x16opening_interval.order\x12-close_minute must be greater than open_minute\x1a$this.close_minute > this.open_minute\"\x85\x01\n" +
+	"\x16opening_interval.order\x12-close_minute must be greater than open_minute\x1a$this.close_minute > this.open_minute\"\x98\x02\n" +
 	"\fContactPoint\x12;\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x18.goodship.v1.ContactKindB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x128\n" +
-	"\x05value\x18\x02 \x01(\tB\"\xe0A\x02\xbaH\x1cr\x1a\x10\x01(\x80\x102\x13^[^\\x00-\\x1f\\x7f]*$R\x05value*\xb6\x01\n" +
+	"\x05value\x18\x02 \x01(\tB\"\xe0A\x02\xbaH\x1cr\x1a\x10\x01(\x80\x102\x13^[^\\x00-\\x1f\\x7f]*$R\x05value:\x90\x01\xbaH\x8c\x01\x1a\x89\x01\n" +
+	"\x12contact_point.page\x12(the value of a PAGE must be an https URI\x1aIthis.kind != 3 || this.value.startsWith('https://') && this.value.isUri()*\xb6\x01\n" +
 	"\aWeekday\x12\x17\n" +
 	"\x13WEEKDAY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eWEEKDAY_MONDAY\x10\x01\x12\x13\n" +

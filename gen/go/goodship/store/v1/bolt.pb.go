@@ -85,16 +85,64 @@ func (x *BoltStore) GetSealingKey() []byte {
 	return nil
 }
 
+// OnceRecords are request ids that a file keeps together, in the order in which they came.
+type OnceRecords struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least one.
+	Records       []*OnceRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OnceRecords) Reset() {
+	*x = OnceRecords{}
+	mi := &file_goodship_store_v1_bolt_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OnceRecords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OnceRecords) ProtoMessage() {}
+
+func (x *OnceRecords) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_bolt_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OnceRecords.ProtoReflect.Descriptor instead.
+func (*OnceRecords) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_bolt_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OnceRecords) GetRecords() []*OnceRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
 var File_goodship_store_v1_bolt_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_bolt_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgoodship/store/v1/bolt.proto\x12\x11goodship.store.v1\"Z\n" +
+	"\x1cgoodship/store/v1/bolt.proto\x12\x11goodship.store.v1\x1a\x1egoodship/store/v1/backup.proto\"Z\n" +
 	"\tBoltStore\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\x05R\x06layout\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1f\n" +
 	"\vsealing_key\x18\x03 \x01(\fR\n" +
-	"sealingKeyB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
+	"sealingKey\"F\n" +
+	"\vOnceRecords\x127\n" +
+	"\arecords\x18\x01 \x03(\v2\x1d.goodship.store.v1.OnceRecordR\arecordsB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
 
 var (
 	file_goodship_store_v1_bolt_proto_rawDescOnce sync.Once
@@ -108,16 +156,19 @@ func file_goodship_store_v1_bolt_proto_rawDescGZIP() []byte {
 	return file_goodship_store_v1_bolt_proto_rawDescData
 }
 
-var file_goodship_store_v1_bolt_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_goodship_store_v1_bolt_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_goodship_store_v1_bolt_proto_goTypes = []any{
-	(*BoltStore)(nil), // 0: goodship.store.v1.BoltStore
+	(*BoltStore)(nil),   // 0: goodship.store.v1.BoltStore
+	(*OnceRecords)(nil), // 1: goodship.store.v1.OnceRecords
+	(*OnceRecord)(nil),  // 2: goodship.store.v1.OnceRecord
 }
 var file_goodship_store_v1_bolt_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: goodship.store.v1.OnceRecords.records:type_name -> goodship.store.v1.OnceRecord
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_bolt_proto_init() }
@@ -125,13 +176,14 @@ func file_goodship_store_v1_bolt_proto_init() {
 	if File_goodship_store_v1_bolt_proto != nil {
 		return
 	}
+	file_goodship_store_v1_backup_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_store_v1_bolt_proto_rawDesc), len(file_goodship_store_v1_bolt_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
