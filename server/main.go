@@ -78,6 +78,8 @@ func serve(ctx context.Context, f flags, l *rpc.Listeners, stdout io.Writer, log
 	kept, err := bolt.Open(filepath.Join(f.Data, "goodship.db"), bolt.Options{AcceptRollback: f.AcceptRollback, Log: log})
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("the data folder %s is not writable: change its owner, or choose another with --data: %w", f.Data, err)
+	} else if errors.Is(err, bolt.ErrRollback) {
+		return fmt.Errorf("%w: start with --accept-rollback", err)
 	} else if err != nil {
 		return fmt.Errorf("%w; --data chooses another folder", err)
 	}

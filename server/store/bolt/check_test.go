@@ -105,7 +105,7 @@ func TestCheckUnderWrites(t *testing.T) {
 		writing.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				id := fmt.Sprintf("conv_%03d", n%furnished)
-				_, err := st.Update(ctx, fmt.Sprintf("w%d", n%500), store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+				_, err := st.Update(ctx, fmt.Sprintf("w%d", n%200), store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 					return nil, say(tx, id, "text", func(c *store.Change) { elaborate(c, n+caller) })
 				})
 				if err == nil {
@@ -119,7 +119,7 @@ func TestCheckUnderWrites(t *testing.T) {
 			}
 		})
 	}
-	for range 10 {
+	for range 4 {
 		mustBeSound(t, st)
 	}
 	cancel()

@@ -124,7 +124,10 @@ func (f *file) readLog(conversation []byte, newest int32) *logReader {
 	}
 }
 
-var errGap = errors.New("a record of the log is missing")
+var (
+	errGap   = errors.New("a record of the log is missing")
+	errOrder = errors.New("the page that leads to it is out of order")
+)
 
 // at returns the record that the cursor came to, or nil if it left the log.
 func (l *logReader) at(key, value []byte) (*logRecord, error) {
@@ -148,7 +151,13 @@ func (l *logReader) newer() (*logRecord, error) { return l.at(l.cursor.Prev()) }
 
 // atMost returns the newest record up to a revision, or nil.
 func (l *logReader) atMost(revision int32) (*logRecord, error) {
-	return l.at(l.cursor.Seek(recordKey(l.conversation, revision)))
+	key := recordKey(l.conversation, revision)
+	r, err := l.at(l.cursor.Seek(key))
+	if err == nil && r != nil && r.revision > revision {
+		// A damaged key on the way there leads astray, and a search that believes it may never end.
+		return nil, l.file.damaged(conversationTable, key, errOrder)
+	}
+	return r, err
 }
 
 // holding returns the record that holds a revision, or nil.

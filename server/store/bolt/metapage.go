@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -50,11 +51,14 @@ func readMetaPage(r io.ReaderAt, number int64) (*metaPage, error) {
 	return &metaPage{pages: order.Uint64(meta[metaPagesAt:]), commit: order.Uint64(meta[metaCommitAt:])}, nil
 }
 
+// ErrRollback says that a file can be opened with Options.AcceptRollback only: bbolt would silently go back by a commit.
+var ErrRollback = errors.New("one of its two meta pages is damaged, perhaps the one of the newest commit, and then what was acknowledged last is lost")
+
 // checkFile returns an error that says what to do unless bbolt can open the file at its newest commit. rollback says
 // whether one of the meta pages is damaged, which is an error unless accepted.
 func checkFile(f io.ReaderAt, size int64, accept bool) (rollback bool, err error) {
 	if size == 0 {
-		return false, fmt.Errorf("it is empty: put the file or a backup back in its place, or remove it to begin anew")
+		return false, fmt.Errorf("it is empty: put the file or a backup back in its place, or remove it and its .owner file to begin anew")
 	}
 	var pages [2]*metaPage
 	for i := range pages {
@@ -74,7 +78,7 @@ func checkFile(f io.ReaderAt, size int64, accept bool) (rollback bool, err error
 	case pages[0] != nil && pages[1] != nil:
 		return false, nil
 	case !accept:
-		return true, fmt.Errorf("one of its two meta pages is damaged, perhaps the one of the newest commit, and then what was acknowledged last is lost: put a backup in its place, or accept that loss to go on with commit %d", newest.commit)
+		return true, fmt.Errorf("%w: put a backup in its place, or accept that loss to go on with commit %d", ErrRollback, newest.commit)
 	}
 	return true, nil
 }

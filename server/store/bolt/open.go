@@ -118,7 +118,7 @@ func open(path string, o Options) (s *Store, err error) {
 	}
 	ix, err := readIndex(db)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: put a backup in its place", err)
 	}
 	if err := errors.Join(writeOwner(path), removeUnfinished(path)); err != nil {
 		// The disk may be full, and reads go on all the same.

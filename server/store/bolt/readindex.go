@@ -26,8 +26,8 @@ type openConversation struct {
 	id        string
 }
 
-// readIndex reads what memory holds. It reads the heads of the conversations in the table open, and no others. Nobody may
-// write to the file meanwhile.
+// readIndex reads what memory holds. It reads the heads of the conversations in the table open, and no others. If one is
+// damaged there is no index: a list without it would be wrong. Nobody may write to the file meanwhile.
 func readIndex(db *bbolt.DB) (*index, error) {
 	ix := newIndex()
 	var open []openConversation

@@ -139,6 +139,9 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 	conversation := conversationPrefix(t.workspace.number, e.GetConversationId())
 	switch object := e.GetObject().(type) {
 	case *storev1.BackupEntry_Head:
+		if id := object.Head.GetConversation().GetId(); id != e.GetConversationId() {
+			return fmt.Errorf("the head of conversation %q under the id %q: %w", id, e.GetConversationId(), store.ErrDataLoss)
+		}
 		c, err := t.standing(e.GetConversationId())
 		if err != nil {
 			return err
