@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,6 +119,7 @@ func TestBackupUnderWrites(t *testing.T) {
 	furnishMuch(t, st)
 	ctx, cancel := context.WithCancel(t.Context())
 	var writing sync.WaitGroup
+	var written atomic.Int64
 	for caller := range 4 {
 		writing.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -132,8 +135,15 @@ func TestBackupUnderWrites(t *testing.T) {
 				if err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
+				written.Add(1)
 			}
 		})
+	}
+	// more waits until some more is written.
+	more := func() {
+		for until := written.Load() + 20; written.Load() < until && ctx.Err() == nil; {
+			runtime.Gosched()
+		}
 	}
 	var backups [2]bytes.Buffer
 	var before [len(backups)]int32
@@ -143,7 +153,7 @@ func TestBackupUnderWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		before[i] = head.GetConversation().GetMessageCount()
-		if err := st.Backup(ctx, slowWriter{&backups[i], func() { time.Sleep(20 * time.Millisecond) }}); err != nil {
+		if err := st.Backup(ctx, slowWriter{&backups[i], more}); err != nil {
 			t.Fatalf("Backup: %v", err)
 		}
 	}

@@ -72,13 +72,9 @@ func TestKill(t *testing.T) {
 	mustClose(t, st)
 	var ledger []acked
 	cycles := 0
-	for start := time.Now(); time.Since(start) < 4*time.Second || cycles < 2; cycles++ {
+	for ; cycles < 8; cycles++ {
 		ledger = append(ledger, killWhileWriting(t, path)...)
-		opened := time.Now()
 		st := mustOpen(t, path, bolt.Options{})
-		if took := time.Since(opened); took > 2*time.Second {
-			t.Errorf("the store took %v to open", took)
-		}
 		mustHave(t, st, ledger)
 		mustBeSound(t, st)
 		mustClose(t, st)

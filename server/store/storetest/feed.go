@@ -172,3 +172,31 @@ func dueIsInOrder(s *subject) {
 		}
 	}
 }
+
+// dueTimeNeedsNoEvent sets due times where nothing was appended: nothing else of the conversation changes.
+func dueTimeNeedsNoEvent(s *subject) {
+	const w, id = "w", "conv_1"
+	at := func(n int) time.Time { return NewClock().Now().Add(time.Duration(n) * time.Second) }
+	s.write(w, id, func(d *draft) { d.due(at(1)) })
+	before, err := s.store().Conversation(s.ctx, w, id)
+	s.wantErr("Conversation", err, nil)
+	for _, due := range []time.Time{at(5), {}, at(3)} {
+		_, err := s.store().Update(s.ctx, w, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) { return nil, tx.PutDueTime(id, due) })
+		s.wantErr("PutDueTime", err, nil)
+		got, err := s.store().NextDue(s.ctx, all)
+		s.wantErr("NextDue", err, nil)
+		if due.IsZero() && len(got) != 0 || !due.IsZero() && (len(got) != 1 || !got[0].Time.Equal(due)) {
+			s.Errorf("NextDue after PutDueTime(%v): got %v", due, got)
+		}
+		after, err := s.store().Conversation(s.ctx, w, id)
+		s.wantErr("Conversation", err, nil)
+		after.DueTime = before.DueTime
+		if !proto.Equal(after, before) {
+			s.Errorf("the head after PutDueTime: got %v, want %v", after, before)
+		}
+	}
+	_, err = s.store().Update(s.ctx, w, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		return nil, tx.PutDueTime("conv_2", at(1))
+	})
+	s.wantErr("PutDueTime of a conversation that is missing", err, store.ErrNotFound)
+}

@@ -73,6 +73,7 @@ var promises = []struct {
 	{"FeedIsTheLogs", feedIsTheLogs},
 	{"FeedIsInCommitOrder", feedIsInCommitOrder},
 	{"DueIsInOrder", dueIsInOrder},
+	{"DueTimeNeedsNoEvent", dueTimeNeedsNoEvent},
 	{"BackupIsWhole", backupIsWhole},
 	{"BackupBesideWritesFitsTogether", backupBesideWritesFitsTogether},
 	{"WhatIsHandedOutIsACopy", whatIsHandedOutIsACopy},
