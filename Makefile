@@ -12,8 +12,8 @@ OPENAPI := gen/openapi/goodship.openapi.json
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
-# The commit that `make breaking` compares with.
-BASE ?= main
+# The commit that `make breaking` compares with: main, or on main itself the commit before.
+BASE ?= $(if $(filter $(shell git rev-parse HEAD 2>/dev/null),$(shell git rev-parse main 2>/dev/null)),HEAD^,main)
 
 .PHONY: help generate check-generated lint breaking openapi test tools
 

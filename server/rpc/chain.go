@@ -22,8 +22,9 @@ type chain struct {
 
 // unary is the server's interceptor. The order is intended: nobody learns of a request's faults without a credential
 // that may make it, and a request is whole before it is validated.
-func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
 	if open(info.FullMethod) {
+		defer c.recovered(ctx, info.FullMethod, &err)
 		return next(ctx, req)
 	}
 	return c.contain(ctx, info.FullMethod, func(ctx context.Context) (any, error) {
@@ -51,7 +52,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 
 // stream is the interceptor for streams: all are refused but those that anybody may open. No method of ours streams yet,
 // and methodsOf refuses one until what unary does is done for each message of a stream.
-func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	if !open(info.FullMethod) {
 		return mayCall(nil, info.FullMethod, support.Caller{})
 	}
@@ -59,6 +60,7 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(c.calls.draining, cancel)()
+	defer c.recovered(ctx, info.FullMethod, &err)
 	return next(srv, &streamUntil{ss, ctx})
 }
 

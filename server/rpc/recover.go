@@ -38,6 +38,13 @@ func (c *chain) contain(ctx context.Context, name string, call func(context.Cont
 	return resp, nil
 }
 
+// recovered, deferred, makes INTERNAL of a panic, for calls whose other errors are not ours.
+func (c *chain) recovered(ctx context.Context, name string, err *error) {
+	if p := recover(); p != nil {
+		*err = panicked(ctx, c.log, name, p)
+	}
+}
+
 // asFault returns the fault that an error is, or that it is to the caller. What is wrapped around a fault or an error of
 // the store's stays with us.
 func asFault(ctx context.Context, log *slog.Logger, name string, err error) error {

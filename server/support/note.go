@@ -49,8 +49,8 @@ func (s *Service) ListNotes(ctx context.Context, req *goodshipv1.ListNotesReques
 		return reply, nil
 	}
 	reply.Notes, err = s.store.Notes(ctx, c.Workspace, req.ConversationId, store.Range{From: from, Limit: count})
-	if last := from + int32(count) - 1; last < head.Conversation.NoteCount {
-		reply.NextPageToken = p.nextNumber(last)
+	if n := len(reply.Notes); n > 0 && reply.Notes[n-1].Number < head.Conversation.NoteCount {
+		reply.NextPageToken = p.nextNumber(reply.Notes[n-1].Number)
 	}
 	return reply, err
 }
