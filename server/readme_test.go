@@ -47,6 +47,23 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// TestReadmeCallsByGRPC holds the README's grpcurl command to the one that the server prints, which TestTheFirstStart… runs.
+func TestReadmeCallsByGRPC(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(welcomeText) {
+		if strings.HasPrefix(line, "grpcurl ") {
+			if want := strings.Replace(line, "{{.GRPC}}", "127.0.0.1:9090", 1); !strings.Contains(string(readme), want) {
+				t.Errorf("README.md lacks the command %s", want)
+			}
+			return
+		}
+	}
+	t.Error("the server prints no grpcurl command")
+}
+
 // shellBlocks returns the `sh` blocks of a Markdown file's section.
 func shellBlocks(t *testing.T, file, section string) []string {
 	t.Helper()
