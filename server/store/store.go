@@ -60,7 +60,9 @@ type Updater interface {
 	// have no other effect, must not keep the Tx, and must not call the store. A request id that was seen before returns
 	// the first receipt without running fn, or ErrRequestIDReused if it came with another body. When fn returns an error
 	// or no receipt, nothing is remembered; with an error nothing is kept either. A panic of fn keeps nothing and reaches the
-	// caller. A context that ends before the unit begins gives its error; once begun, a unit is waited for.
+	// caller. A context that ends before the unit begins gives its error; once begun, a unit is waited for. Units may share a
+	// commit, and its failure. An error of the engine's from a Tx ends the unit, whatever fn returns; ErrNotFound,
+	// ErrExternalIDTaken and a refused Append do not.
 	//
 	// The workspace need not exist: the unit that puts its record makes it.
 	Update(ctx context.Context, workspace string, once Once, fn func(Tx) (*storev1.Receipt, error)) (Result, error)
@@ -190,6 +192,7 @@ type Lister interface {
 	// ByExternalID returns the conversation that has an external id, or ErrNotFound.
 	ByExternalID(ctx context.Context, workspace, externalID string) (*storev1.Head, error)
 	// Feed returns at most limit entries after a position, in commit order: what happened in a workspace. 0 is before all.
+	// Nothing ever appears at or before a position that was returned.
 	Feed(ctx context.Context, workspace string, after int64, limit int) ([]FeedEntry, error)
 	// NextDue returns at most limit conversations, over all workspaces, by due time, then workspace and id.
 	NextDue(ctx context.Context, limit int) ([]Due, error)

@@ -18,6 +18,9 @@ import (
 // unit is the step of the small clock of the exploration.
 const unit = rules.RatingOpen
 
+// mostStates is how many states there may be: more than there are, so that an exploration without an end fails.
+const mostStates = 10_000
+
 // exploration visits every state that a conversation can come to, breadth first: three people, a small clock, at most a few
 // acts that wait for an answer. Two conversations are in one state if nothing that the rules look at tells them apart: ids,
 // numbers, texts and counts do not count, nor how long ago something is beyond what matters.
@@ -86,6 +89,9 @@ func (x *exploration) run() {
 			x.step(i, n, m)
 		}
 		n.spare = nil
+		if len(x.nodes) > mostStates {
+			x.fail(i, move{name: "…"}, "states: got more than %d, want an end", mostStates)
+		}
 	}
 }
 
