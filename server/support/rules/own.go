@@ -48,9 +48,6 @@ func (c *Conversation) Claim() error {
 		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_OWNED_BY_ANOTHER,
 			"Another agent owns the conversation, is present and in time. Ask them to invite you or to hand it over.").With("owner_id", owner)
 	}
-	if _, err := c.sender(); err != nil {
-		return err
-	}
 	c.lapseHandOver()
 	c.claim()
 	c.elapse()
@@ -170,9 +167,6 @@ func (c *Conversation) HandOver(to, brief string) error {
 func (c *Conversation) AcceptHandOver() error {
 	offer, err := c.offerToActor()
 	if err != nil {
-		return err
-	}
-	if _, err := c.sender(); err != nil {
 		return err
 	}
 	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_HandOverAccepted{HandOverAccepted: &goodshipv1.HandOverAccepted{

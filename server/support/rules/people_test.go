@@ -144,11 +144,18 @@ var limitRows = []row{
 	},
 	{
 		id: "participants_claim", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends)), when: ada.claims,
-		fault: "FailedPrecondition LIMIT_REACHED limit=100",
+		log:  "Claimed(ada)",
+		want: "ANSWERED; promise KEPT 0s-5m answered 1m; line 0s; owner ada; silent since 1m; messages 100",
+	},
+	{
+		id: "owner_always_gets_a_word_in", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends), ada.claims), when: ada.sends,
+		log:  "MessageSent",
+		want: "ANSWERED; promise KEPT 0s-5m answered 1m; line 0s; owner ada; silent since 1m; messages 101",
 	},
 	{
 		id: "participants_accept", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends), agent(1).claims, agent(1).offers(ben)), when: ben.accepts,
-		fault: "FailedPrecondition LIMIT_REACHED limit=100",
+		log:  "HandOverAccepted(agent 1 ben)",
+		want: "ANSWERED; promise KEPT 0s-5m answered 1m; line 0s; owner ben; helpers agent 1; silent since 1m; hand-overs 1; messages 100; notes 1",
 	},
 	{
 		id: "participants_set_a_persona", given: then(waiting, many(rules.MaxParticipants-1, claimsAndSends)), when: lea.appearsAs("Captain Mike"),

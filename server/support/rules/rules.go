@@ -25,7 +25,8 @@ const (
 	MaxUnanswered = 500
 	// MaxHelpers is how many helpers there may be for another to be invited. Who loses ownership becomes one all the same.
 	MaxHelpers = 20
-	// MaxParticipants is how many people may ever take part. The customer always may.
+	// MaxParticipants is how many people may ever take part. The customer and the owner always may, so that nobody who waits
+	// is left with somebody who cannot answer.
 	MaxParticipants = 100
 )
 

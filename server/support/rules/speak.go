@@ -171,7 +171,7 @@ func (c *Conversation) sender() (*goodshipv1.Sender, error) {
 			known, s.ParticipantNumber = true, p.Number
 		}
 	}
-	if !known && c.Actor.isAgent() && len(c.Head.Conversation.Participants) >= MaxParticipants {
+	if !known && c.Actor.isAgent() && c.Actor.AgentID != c.Head.Conversation.OwnerId && len(c.Head.Conversation.Participants) >= MaxParticipants {
 		return nil, limit(MaxParticipants, "%d people take part already; nobody else can join in.")
 	}
 	if s.ParticipantNumber == 0 {
