@@ -293,10 +293,10 @@ func TestEnvironmentIsTheDefaultOfFlags(t *testing.T) {
 }
 
 func TestAddressesThatAreShownCanBeCalled(t *testing.T) {
-	for address, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:", "[::]:0": "127.0.0.1:", "0.0.0.0:0": "127.0.0.1:"} {
+	for address, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:", ":0": "127.0.0.1:", "0.0.0.0:0": "127.0.0.1:"} {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 		if err != nil {
-			t.Skipf("this machine has no %s: %v", address, err)
+			t.Fatal(err)
 		}
 		if got := reachable(l); !strings.HasPrefix(got, want) {
 			t.Errorf("%s is shown as %s", address, got)
