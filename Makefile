@@ -11,6 +11,8 @@ REDOCLY := node_modules/.bin/redocly
 OPENAPI := gen/openapi/goodship.openapi.json
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := .bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+# Nothing if the machine has prometheus and promtool.
+PROMETHEUS := $(if $(and $(shell command -v prometheus),$(shell command -v promtool)),,.bin/prometheus/usr/bin/prometheus)
 
 # The commit that `make breaking` compares with: main, or on main itself the commit before.
 BASE ?= $(if $(filter $(shell git rev-parse HEAD 2>/dev/null),$(shell git rev-parse main 2>/dev/null)),HEAD^,main)
@@ -24,7 +26,7 @@ help: ## Show the targets.
 
 # The merge keeps info, servers and security of the first document, so that is the one made from the proto with the
 # openapiv3_document option; the others follow sorted, so that every run gives the same bytes.
-generate: node_modules/.package-lock.json third_party/.stamp ## Generate everything in gen/ from proto/.
+generate: node_modules/.package-lock.json third_party/.stamp ## Generate gen/ and the table of docs/errors.md from proto/.
 	$(BUF) generate
 	@option=$$(grep -rl --include='*.proto' '^option .*openapiv3_document' proto || true); \
 	if [ "$$(wc -w <<<"$$option")" -ne 1 ]; then \
@@ -39,12 +41,13 @@ generate: node_modules/.package-lock.json third_party/.stamp ## Generate everyth
 	go tool openapiv3-merge "$$first" $$rest >.openapi/merged.json; \
 	mv .openapi/merged.json $(OPENAPI); \
 	echo "$(OPENAPI)"
+	$(BUF) build proto -o -#format=binpb | go run ./tools/errortable
 
-check-generated: generate ## Fail unless what is committed in gen/ is what proto/ generates.
-	@changed=$$(git status --porcelain -- gen); \
+check-generated: generate ## Fail unless what is committed in gen/ and docs/errors.md is what proto/ generates.
+	@changed=$$(git status --porcelain -- gen docs/errors.md); \
 	if [ -n "$$changed" ]; then \
-		printf '%s\n' "$$changed"; git --no-pager diff --stat -- gen; \
-		echo "make check-generated: gen/ is not what is committed: run 'make generate' and commit gen/ with proto/" >&2; exit 1; \
+		printf '%s\n' "$$changed"; git --no-pager diff --stat -- gen docs/errors.md; \
+		echo "make check-generated: this is not what is committed: run 'make generate' and commit it with proto/" >&2; exit 1; \
 	fi
 
 ## What is checked
@@ -76,12 +79,12 @@ breaking: node_modules/.package-lock.json third_party/.stamp ## Fail if the API 
 openapi: node_modules/.package-lock.json ## Check that the OpenAPI document is valid.
 	REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(REDOCLY) lint $(OPENAPI)
 
-test: ## Run all tests, under the race detector.
-	go test -race ./...
+test: $(PROMETHEUS) ## Run all tests, under the race detector.
+	PATH="$$PATH:$(CURDIR)/.bin/prometheus/usr/bin" go test -race ./...
 
 ## Tools
 
-tools: node_modules/.package-lock.json third_party/.stamp $(GOLANGCI_LINT) ## Install what the other targets use.
+tools: node_modules/.package-lock.json third_party/.stamp $(GOLANGCI_LINT) $(PROMETHEUS) ## Install what the other targets use.
 
 # buf comes from npm and is no tool of go.mod, where it would bring 150 lines of go.sum and raise versions of ours.
 node_modules/.package-lock.json: package.json package-lock.json .npmrc
@@ -92,6 +95,17 @@ node_modules/.package-lock.json: package.json package-lock.json .npmrc
 $(GOLANGCI_LINT):
 	GOBIN='$(CURDIR)/.bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@mv .bin/golangci-lint $@
+
+# Metrics, alerts and the dashboard are tested with Debian's Prometheus, unpacked without root, whether or not the machine
+# has lists of packages.
+.bin/prometheus/usr/bin/prometheus:
+	@if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then \
+		echo "make test: prometheus and promtool are missing, and this is no Debian to get them from: install Prometheus (prometheus.io/download) and put both on PATH" >&2; exit 1; \
+	fi
+	@rm -rf .bin/prometheus .bin/apt; mkdir -p .bin/apt/lists/partial .bin/apt/cache/archives/partial
+	@apt() { apt-get -qq -o Dir::State::lists='$(CURDIR)/.bin/apt/lists' -o Dir::Cache='$(CURDIR)/.bin/apt/cache' -o APT::Sandbox::User=root "$$@"; }; \
+	cd .bin/apt; apt update; apt download prometheus; dpkg -x prometheus_*.deb ../prometheus
+	@rm -rf .bin/apt; touch $@
 
 # The protos of other projects that ours import.
 third_party/.stamp: go.mod go.sum $(wildcard tools/protodeps/*.go) $(shell find proto -name '*.proto' 2>/dev/null)

@@ -50,7 +50,7 @@ func within(path string, names []string) bool {
 
 // arrows are which packages of ours a package may import beside gen/. One that is not here imports none.
 var arrows = map[string][]string{
-	"server":                 {"server/rpc", "server/support", "server/store/bolt"},
+	"server":                 {"server/rpc", "server/support", "server/store/bolt", "server/telemetry"},
 	"server/rpc":             {"server/support", "server/fault"},
 	"server/support":         {"server/support/rules", "server/store", "server/fault"},
 	"server/support/rules":   {"server/fault"},
@@ -95,8 +95,10 @@ var only = []struct {
 }{
 	{"go.etcd.io/bbolt/...", "only its engine imports a driver", []string{"server/store/bolt"}},
 	{"google.golang.org/grpc/...", "the store and its engines know no transport", []string{"server", "server/rpc", "server/servertest", "server/support/...", "server/fault", "gen/...", "client/...", "tools/..."}},
-	{"net/http", "only rpc speaks HTTP", []string{"server/rpc", "server/servertest", "gen/...", "client/..."}},
+	{"net/http", "only rpc speaks HTTP; telemetry gives it what to answer", []string{"server/rpc", "server/servertest", "server/telemetry", "gen/...", "client/..."}},
 	{"github.com/grpc-ecosystem/grpc-gateway/...", "only rpc is a gateway", []string{"server/rpc", "gen/...", "tools/..."}},
+	{"go.opentelemetry.io/otel/sdk/...", "only telemetry sets OpenTelemetry up, the others know its API", []string{"server/telemetry"}},
+	{"go.opentelemetry.io/otel/exporters/...", "only telemetry sends anything away", []string{"server/telemetry"}},
 	{"testing", "tests are no part of the server", []string{"server/servertest", "server/store/storetest"}},
 }
 

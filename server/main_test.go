@@ -66,6 +66,21 @@ func (b *buffer) String() string {
 	return b.buf.String()
 }
 
+// await waits until an expression matches, and returns what it does.
+func (b *buffer) await(r *regexp.Regexp) string {
+	for {
+		if found := r.FindString(b.String()); found != "" {
+			return found
+		}
+		<-b.heard
+	}
+}
+
+// serving reports whether a log says that its server serves.
+func (b *buffer) serving() bool {
+	return strings.Contains(b.String(), "msg=serving") || strings.Contains(b.String(), `"msg":"serving"`)
+}
+
 // running is a server under test.
 type running struct {
 	stdout, stderr *buffer
@@ -74,12 +89,12 @@ type running struct {
 }
 
 // start runs a server in the data folder until stop, and returns when it serves.
-func start(t *testing.T, data string) *running {
+func start(t testing.TB, data string, more ...string) *running {
 	t.Helper()
 	r := &running{stdout: newBuffer(), stderr: newBuffer()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, args(data), r.stdout, r.stderr) }()
+	go func() { ended <- run(ctx, append(args(data), more...), nil, r.stdout, r.stderr) }()
 	r.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
@@ -89,7 +104,7 @@ func start(t *testing.T, data string) *running {
 			t.Errorf("run: %v", err)
 		}
 	})
-	for !strings.Contains(r.stderr.String(), "msg=serving") {
+	for !r.stderr.serving() {
 		select {
 		case <-r.stderr.heard:
 		case err := <-ended:
@@ -242,7 +257,7 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			err := run(ctx, c.args, io.Discard, onServing(cancel))
+			err := run(ctx, c.args, nil, io.Discard, onServing(cancel))
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(oneLine(err), "\n") {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
@@ -255,28 +270,18 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 
 // The process itself: SIGTERM ends it in order, and a failure is one line and a status.
 func TestTheProcess(t *testing.T) {
-	server := func(args ...string) (*exec.Cmd, *buffer) {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-		cmd.Env = append(os.Environ(), asServer+"=1")
-		stderr := newBuffer()
-		cmd.Stderr = stderr
-		return cmd, stderr
-	}
-	cmd, stderr := server(args(t.TempDir())...)
-	if err := cmd.Start(); err != nil {
+	p := startProcess(t, nil, args(t.TempDir())...)
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for !strings.Contains(stderr.String(), "msg=serving") {
-		<-stderr.heard
-	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil || !strings.Contains(stderr.String(), "stopped") {
-		t.Errorf("after SIGTERM: %v\n%s", err, stderr)
+	if err := <-p.ended; err != nil || !strings.Contains(p.stderr.String(), "stopped") {
+		t.Errorf("after SIGTERM: %v\n%s", err, p.stderr)
 	}
 
-	cmd, stderr = server("--grpc-address", "nowhere")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--grpc-address", "nowhere")
+	cmd.Env = append(os.Environ(), asServer+"=1")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("a server that cannot start ends with %v", err)
 	}
@@ -287,7 +292,7 @@ func TestTheProcess(t *testing.T) {
 
 func TestEnvironmentIsTheDefaultOfFlags(t *testing.T) {
 	t.Setenv("GOODSHIP_GRPC_ADDRESS", "nowhere")
-	if err := run(t.Context(), nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nowhere") {
+	if err := run(t.Context(), nil, nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,18 +6,22 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/goodship/goodship/server/servertest"
 )
 
-// TestReadme executes the README's conversation as printed, each block in turn in one shell, as a reader would paste them.
+// TestReadme executes the README's tour as printed, each block in turn in one shell, as a reader would paste them.
 func TestReadme(t *testing.T) {
-	blocks := shellBlocks(t, "../README.md", "## A conversation in ten calls")
-	if len(blocks) != 11 { // two people are made known, then ten calls
-		t.Fatalf("got %d blocks, want 11", len(blocks))
+	calls := shellBlocks(t, "../README.md", "## A conversation in ten calls")
+	page := shellBlocks(t, "../README.md", "## From a page that strangers visit")
+	if len(calls) != 12 || len(page) != 3 { // two people are made known, three get tokens, then ten calls
+		t.Fatalf("got %d and %d blocks, want 12 and 3", len(calls), len(page))
 	}
+	blocks := append(calls, page...)
 	s := servertest.New(t)
 	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-x", "-s")
 	shell.Env = append(os.Environ(), "GOODSHIP="+s.REST, "KEY="+s.Key)
@@ -32,18 +36,42 @@ func TestReadme(t *testing.T) {
 			t.Errorf("block %d printed nothing:\n%s", i, blocks[i])
 		}
 	}
-	var list struct {
-		Conversations []struct{ State, Outcome, OwnerID string }
-	}
+	type conversation struct{ State, Outcome, OwnerID, CustomerID string }
+	var list struct{ Conversations []conversation }
 	if err := json.Unmarshal([]byte(s.Do("agent/captain", "GET", "/v1/conversations", "").Body), &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list.Conversations) != 1 {
-		t.Fatalf("got %d conversations, want 1", len(list.Conversations))
+	want := []conversation{
+		{State: "STATE_WAITING", CustomerID: "lieutenant"}, // the visitor's, who signed in
+		{"STATE_RESOLVED", "OUTCOME_CONFIRMED", "captain", "lieutenant"},
 	}
-	got := list.Conversations[0]
-	if got.State != "STATE_RESOLVED" || got.Outcome != "OUTCOME_CONFIRMED" || got.OwnerID != "captain" {
-		t.Errorf("the conversation ends as %+v, want RESOLVED and CONFIRMED, owned by captain", got)
+	if !slices.Equal(list.Conversations, want) {
+		t.Errorf("the tour ends with %+v, want %+v", list.Conversations, want)
+	}
+}
+
+// TestReadmeShowsTheExamples holds the README's Go to the examples of the client, which run.
+func TestReadmeShowsTheExamples(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../client/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)<!-- go: (\\w+) -->\n\n```go\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(shown) != 2 {
+		t.Fatalf("got %d examples, want 2", len(shown))
+	}
+	for _, m := range shown {
+		_, body, _ := strings.Cut(string(source), "\nfunc "+string(m[1])+"() {\n")
+		body, _, _ = strings.Cut(body, "\n}\n")
+		body, _, _ = strings.Cut(body, "\n\t// Output:")
+		body = regexp.MustCompile(`(?m)^\t`).ReplaceAllString(body, "") + "\n"
+		if string(m[2]) != body {
+			t.Errorf("README.md shows for %s\n%s\nwant what runs:\n%s", m[1], m[2], body)
+		}
 	}
 }
 
@@ -55,7 +83,7 @@ func TestReadmeCallsByGRPC(t *testing.T) {
 	}
 	for line := range strings.Lines(welcomeText) {
 		if strings.HasPrefix(line, "grpcurl ") {
-			if want := strings.Replace(line, "{{.GRPC}}", "127.0.0.1:9090", 1); !strings.Contains(string(readme), want) {
+			if want := strings.NewReplacer("{{.GRPC}}", "127.0.0.1:9090", "{{.Plaintext}}", "-plaintext ").Replace(line); !strings.Contains(string(readme), want) {
 				t.Errorf("README.md lacks the command %s", want)
 			}
 			return

@@ -20,6 +20,10 @@ func mayCall(m *method, fullMethod string, caller support.Caller) error {
 	if caller.Kind == goodshipv1.Caller_CALLER_UNSPECIFIED || !slices.Contains(access.GetCallers(), caller.Kind) {
 		return callerNotAllowed(fullMethod, caller.Kind, access.GetCallers())
 	}
+	if caller.Kind == goodshipv1.Caller_CALLER_OPERATOR && caller.Workspace == "" && !m.noWorkspace {
+		return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_ACT_FOR_INVALID,
+			"%s is about a workspace and names none. Send `goodship-act-for: workspace/<id>`.", methodName(fullMethod))
+	}
 	// A scope is a right of a key that speaks for its own backend; agents and customers have the rights of their kind.
 	scope := access.GetScope()
 	if scope == goodshipv1.Scope_SCOPE_UNSPECIFIED || caller.Kind != goodshipv1.Caller_CALLER_BACKEND || slices.Contains(caller.Scopes, scope) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -19,7 +21,8 @@ func (s *Server) ready() error {
 }
 
 // admin serves what operators' machines ask: /healthz, whether the process is alive and need not be restarted, and
-// /readyz, whether it does its work now. Both answer 200, or 503 with the reason in a line.
+// /readyz, whether it does its work now. Both answer 200, or 503 with the reason in a line. /metrics is for collectors. What
+// comes as gRPC is for operators.
 func (s *Server) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -32,7 +35,25 @@ func (s *Server) admin() http.Handler {
 		}
 		_, _ = fmt.Fprintln(w, "ok")
 	})
-	return mux
+	if s.config.Metrics != nil {
+		mux.Handle("GET /metrics", s.config.Metrics)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			s.operatorHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// operatorHTTP serves operators over HTTP/2. A backup takes as long as it takes.
+func (s *Server) operatorHTTP(w http.ResponseWriter, r *http.Request) {
+	c := http.NewResponseController(w)
+	if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {
+		s.config.Log.WarnContext(r.Context(), "a call of an operator has a deadline", "error", err)
+	}
+	s.opsGRPC.ServeHTTP(w, r)
 }
 
 // healthServer is gRPC's own health service. It says what ready says at the time of a Check; who watches learns of a

@@ -17,30 +17,33 @@ const (
 	actForKey        = "goodship-act-for"
 )
 
-// authenticate returns who calls. It is told by the credential alone, and by `goodship-act-for` where that allows it.
-func (c *chain) authenticate(ctx context.Context) (support.Caller, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	token, err := bearer(md.Get(authorizationKey))
-	if err != nil {
-		return support.Caller{}, err
+// public returns how the public's callers are known: by the credential alone, and by `goodship-act-for` where that allows
+// it.
+func public(svc Service) func(context.Context) (support.Caller, error) {
+	return func(ctx context.Context) (support.Caller, error) {
+		md, _ := metadata.FromIncomingContext(ctx)
+		token, err := bearer(md.Get(authorizationKey))
+		if err != nil {
+			return support.Caller{}, err
+		}
+		actFor, err := actFor(md.Get(actForKey))
+		if err != nil {
+			return support.Caller{}, err
+		}
+		return svc.Authenticate(ctx, token, actFor)
 	}
-	actFor, err := actFor(md.Get(actForKey))
-	if err != nil {
-		return support.Caller{}, err
-	}
-	return c.svc.Authenticate(ctx, token, actFor)
 }
 
 // bearer returns the token of the metadata `authorization`. Two values would let two readers see two callers.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 || (len(values) == 1 && values[0] == "") {
 		return "", fault.New(codes.Unauthenticated, goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_MISSING,
-			"The call carries no credential. Send the metadata, or over REST the header, `authorization: Bearer <API key>`.")
+			"The call carries no credential. Send the metadata, or over REST the header, `authorization: Bearer <API key or token>`.")
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "bearer") || token == "" || strings.ContainsAny(token, " ,") {
 		return "", fault.New(codes.Unauthenticated, goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_INVALID,
-			"The credential is malformed. Send exactly one `authorization: Bearer <API key>`.")
+			"The credential is malformed. Send exactly one `authorization: Bearer <API key or token>`.")
 	}
 	return token, nil
 }

@@ -2,61 +2,108 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"strings"
 
 	"buf.build/go/protovalidate"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
-// chain is what every call passes, whether it came over gRPC or REST.
+// chain is what every call at a door passes, whether it came over gRPC or REST. There are two: the public's and the
+// operators'.
 type chain struct {
-	svc       Service
-	methods   map[string]*method
-	validator protovalidate.Validator
-	calls     *calls
-	log       *slog.Logger
+	// authenticate returns who calls, by the metadata, or refuses.
+	authenticate func(context.Context) (support.Caller, error)
+	svc          Service
+	proxies      proxies
+	rates        *rateLimiter
+	methods      map[string]*method
+	validator    protovalidate.Validator
+	calls        *calls
+	log          *slog.Logger
 }
 
-// unary is the server's interceptor. The order is intended: nobody learns of a request's faults without a credential
-// that may make it, and a request is whole before it is validated.
+// unary is the interceptor of calls with one reply. The order is intended: nobody learns of a request's faults without a
+// credential that may make it, and a request is whole before it is validated.
 func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
 	if open(info.FullMethod) {
 		defer c.recovered(ctx, info.FullMethod, &err)
 		return next(ctx, req)
 	}
-	return c.contain(ctx, info.FullMethod, func(ctx context.Context) (any, error) {
+	resp, err := c.contain(ctx, info.FullMethod, func(ctx context.Context) (any, error) {
 		m := c.methods[info.FullMethod]
-		caller, err := c.authenticate(ctx)
+		ctx, err := c.admit(ctx, m, info.FullMethod)
 		if err != nil {
 			return nil, err
 		}
-		if err := mayCall(m, info.FullMethod, caller); err != nil {
+		if err := c.checkRequest(ctx, m, req); err != nil {
 			return nil, err
 		}
-		msg, ok := req.(proto.Message)
-		if !ok {
-			return nil, errNoMessage
-		}
-		if err := fillFromHeaders(ctx, m, msg); err != nil {
-			return nil, err
-		}
-		if err := c.validate(msg); err != nil {
-			return nil, err
-		}
-		return next(support.WithCaller(ctx, caller), req)
+		return next(ctx, req)
 	})
+	if err != nil {
+		pushBack(ctx, err)
+	}
+	return resp, err
 }
 
-// stream is the interceptor for streams: all are refused but those that anybody may open. No method of ours streams yet,
-// and methodsOf refuses one until what unary does is done for each message of a stream.
-func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	if !open(info.FullMethod) {
-		return mayCall(nil, info.FullMethod, support.Caller{})
+// admit returns the context of a call that its caller may make.
+func (c *chain) admit(ctx context.Context, m *method, fullMethod string) (context.Context, error) {
+	from := c.proxies.arrivalOf(ctx)
+	caller, err := c.authenticate(ctx)
+	if err != nil {
+		return nil, c.rates.refuse(from.address, err)
 	}
-	// A health watch has no end of its own, so draining ends it.
+	if err := checkOrigin(ctx, c.svc, caller.Workspace, from.origins); err != nil {
+		return nil, err
+	}
+	if err := mayCall(m, fullMethod, caller); err != nil {
+		return nil, err
+	}
+	if err := c.rates.admit(caller, endUser(ctx, caller, from), fullMethod); err != nil {
+		return nil, err
+	}
+	observeCaller(ctx, caller)
+	return support.WithCaller(ctx, caller), nil
+}
+
+// checkRequest completes a request by its headers and returns nil if it is as the contract wants it.
+func (c *chain) checkRequest(ctx context.Context, m *method, req any) error {
+	msg, ok := req.(proto.Message)
+	if !ok {
+		return errNoMessage
+	}
+	if err := fillFromHeaders(ctx, m, msg); err != nil {
+		return err
+	}
+	return c.validate(msg)
+}
+
+// stream is the interceptor of calls whose replies are many. Its order is that of unary: the one request is checked when
+// the method takes it in.
+func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if open(info.FullMethod) {
+		return c.openStream(srv, ss, info, next)
+	}
+	_, err := c.contain(ss.Context(), info.FullMethod, func(ctx context.Context) (any, error) {
+		m := c.methods[info.FullMethod]
+		ctx, err := c.admit(ctx, m, info.FullMethod)
+		if err != nil {
+			return nil, err
+		}
+		return nil, next(srv, &checkedStream{streamUntil{ss, ctx}, c, m})
+	})
+	return err
+}
+
+// openStream serves a stream that anybody may open. A health watch has no end of its own, so draining ends it.
+func (c *chain) openStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(c.calls.draining, cancel)()
@@ -64,6 +111,7 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	return next(srv, &streamUntil{ss, ctx})
 }
 
+// streamUntil is a stream with a context of ours.
 type streamUntil struct {
 	grpc.ServerStream
 	ctx context.Context
@@ -71,8 +119,46 @@ type streamUntil struct {
 
 func (s *streamUntil) Context() context.Context { return s.ctx }
 
+// checkedStream is a stream of ours: what comes in is checked as unary does, and a reply that does not go out is the end
+// of the call, not a fault of the method that sends it.
+type checkedStream struct {
+	streamUntil
+	chain  *chain
+	method *method
+}
+
+// RecvMsg takes in the request. One that cannot be read was answered by grpc-go already; the fault says that it is no
+// incident.
+func (s *checkedStream) RecvMsg(m any) error {
+	if err := s.streamUntil.RecvMsg(m); err != nil {
+		if s.ctx.Err() != nil {
+			return ended(s.ctx)
+		}
+		return malformed("The request cannot be read: %v.", err)
+	}
+	return s.chain.checkRequest(s.ctx, s.method, m)
+}
+
+// SendMsg sends a reply, unless the call has ended. That nobody hears it any more may show here before the context ends.
+func (s *checkedStream) SendMsg(m any) error {
+	if s.ctx.Err() != nil {
+		return ended(s.ctx)
+	}
+	err := s.streamUntil.SendMsg(m)
+	switch {
+	case err == nil:
+		return nil
+	case s.ctx.Err() != nil:
+		return ended(s.ctx)
+	case errors.Is(err, io.EOF), status.Code(err) == codes.Unavailable, status.Code(err) == codes.Canceled:
+		return callEnded(codes.Canceled, "The caller ended the call before it was done")
+	default:
+		return err
+	}
+}
+
 // open reports whether a method needs no credential: health and reflection, which tell nothing of anybody. They are
-// registered on the gRPC listener only.
+// registered for gRPC only.
 func open(fullMethod string) bool {
 	return strings.HasPrefix(fullMethod, "/grpc.health.v1.Health/") ||
 		strings.HasPrefix(fullMethod, "/grpc.reflection.v1.ServerReflection/") ||

@@ -3,18 +3,24 @@ package rpc
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 )
 
 func reasonOf(err error) goodshipv1.ErrorReason {
@@ -27,28 +33,64 @@ func reasonOf(err error) goodshipv1.ErrorReason {
 
 // Every method × every kind of caller, with and without scopes: exactly what the contract says.
 func TestAccessIsWhatTheContractSays(t *testing.T) {
-	methods, err := methodsOf(services)
-	if err != nil {
-		t.Fatal(err)
-	}
+	methods := everyMethod(t)
 	scopes := []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN}
 	for name, m := range methods {
 		for n := range goodshipv1.Caller_name {
 			kind := goodshipv1.Caller(n)
 			listed := slices.Contains(m.access.GetCallers(), kind)
-			err := mayCall(m, name, support.Caller{Kind: kind, Scopes: scopes})
+			err := mayCall(m, name, support.Caller{Kind: kind, Workspace: "work_1", Scopes: scopes})
 			if listed != (err == nil) {
 				t.Errorf("%s by %v, who is listed: %v: %v", name, kind, listed, err)
 			}
 			if !listed && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED {
 				t.Errorf("%s by %v: %v", name, kind, err)
 			}
-			err = mayCall(m, name, support.Caller{Kind: kind})
+			err = mayCall(m, name, support.Caller{Kind: kind, Workspace: "work_1"})
 			wantScope := listed && kind == goodshipv1.Caller_CALLER_BACKEND && m.access.GetScope() != goodshipv1.Scope_SCOPE_UNSPECIFIED
 			if wantScope != (reasonOf(err) == goodshipv1.ErrorReason_ERROR_REASON_SCOPE_MISSING) {
 				t.Errorf("%s by %v without scopes: %v", name, kind, err)
 			}
 		}
+	}
+}
+
+// everyMethod returns the methods of both doors.
+func everyMethod(t *testing.T) map[string]*method {
+	t.Helper()
+	all, err := methodsOf(slices.Concat(services, operatorServices))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// An operator is of no workspace, so where a method is about one, it must be named.
+func TestAnOperatorNamesTheWorkspace(t *testing.T) {
+	for name, m := range everyMethod(t) {
+		if !slices.Contains(m.access.GetCallers(), goodshipv1.Caller_CALLER_OPERATOR) {
+			continue
+		}
+		about := !strings.HasPrefix(name, "/goodship.v1.OperatorService/")
+		err := mayCall(m, name, support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR})
+		if about != (reasonOf(err) == goodshipv1.ErrorReason_ERROR_REASON_ACT_FOR_INVALID) || !about && err != nil {
+			t.Errorf("%s without a workspace: %v", name, err)
+		}
+	}
+}
+
+// A server without an operator's key lets nobody in by one, not even by the empty one.
+func TestWithoutAKeyThereIsTheSocketOnly(t *testing.T) {
+	for _, credential := range []string{"", "Bearer ", "Bearer", "Bearer x"} {
+		for _, from := range []net.Addr{&net.TCPAddr{}, &net.UnixAddr{Net: "unix"}} {
+			ctx := metadata.NewIncomingContext(peer.NewContext(t.Context(), &peer.Peer{Addr: from}), metadata.Pairs("authorization", credential))
+			if _, err := operators(nil, "")(ctx); err == nil {
+				t.Errorf("%q lets in over %s", credential, from.Network())
+			}
+		}
+	}
+	if sameKey("", "") {
+		t.Error("no key is a key")
 	}
 }
 
@@ -76,42 +118,84 @@ func TestAccessIsDeniedByDefault(t *testing.T) {
 
 type stubStream struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx  context.Context
+	send error
 }
+
+func (s stubStream) SendMsg(any) error { return s.send }
 
 func (s stubStream) Context() context.Context { return s.ctx }
 
 func TestStreamsAreDeniedByDefault(t *testing.T) {
-	c := &chain{calls: newCalls(), log: slog.New(slog.DiscardHandler)}
-	for name, wantOpen := range map[string]bool{
-		"/goodship.v1.ConversationService/WatchConversation":                     false,
-		"/grpc.health.v1.Health/Watch":                                           true,
-		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":              true,
-		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":         true,
-		"grpc.health.v1.Health/Watch":                                            false,
-		"/grpc.health.v1.HealthX/Watch":                                          false,
-		"/goodship.v1.ConversationService/grpc.health.v1.Health/WatchEverything": false,
-		"": false,
-	} {
-		ran := false
-		err := c.stream(nil, stubStream{ctx: t.Context()}, &grpc.StreamServerInfo{FullMethod: name}, func(any, grpc.ServerStream) error {
-			ran = true
-			return nil
-		})
-		if ran != wantOpen || (err == nil) != wantOpen {
-			t.Errorf("%q: ran %v, %v", name, ran, err)
-		}
-		if !wantOpen && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED {
-			t.Errorf("%q: %v", name, err)
+	operator := func(context.Context) (support.Caller, error) {
+		return support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR, Workspace: "work_1"}, nil
+	}
+	nobody := func(context.Context) (support.Caller, error) { return support.Caller{}, nil }
+	for _, who := range []func(context.Context) (support.Caller, error){operator, nobody} {
+		c := &chain{authenticate: who, methods: everyMethod(t), calls: newCalls(), rates: newRateLimiter(DefaultLimits(), time.Now), log: slog.New(slog.DiscardHandler)}
+		for name, wantOpen := range map[string]bool{
+			"/goodship.v1.ConversationService/WatchConversation":                     false,
+			"/goodship.v1.ConversationService/GetConversation":                       false,
+			"/grpc.health.v1.Health/Watch":                                           true,
+			"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":              true,
+			"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":         true,
+			"grpc.health.v1.Health/Watch":                                            false,
+			"/grpc.health.v1.HealthX/Watch":                                          false,
+			"/goodship.v1.ConversationService/grpc.health.v1.Health/WatchEverything": false,
+			"": false,
+		} {
+			ran := false
+			err := c.stream(nil, stubStream{ctx: t.Context()}, &grpc.StreamServerInfo{FullMethod: name}, func(any, grpc.ServerStream) error {
+				ran = true
+				return nil
+			})
+			if ran != wantOpen || (err == nil) != wantOpen {
+				t.Errorf("%q: ran %v, %v", name, ran, err)
+			}
+			if !wantOpen && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED {
+				t.Errorf("%q: %v", name, err)
+			}
 		}
 	}
 }
 
-func TestAServiceThatStreamsIsRefusedAtTheStart(t *testing.T) {
-	desc := goodshipv1.MessageService_ServiceDesc
-	desc.Streams = []grpc.StreamDesc{{StreamName: "WatchMessages"}}
-	if _, err := methodsOf([]service{{desc: &desc}}); err == nil {
-		t.Error("a stream that the chain does not check is served")
+// A connection may break a moment before the call's context ends. That is no incident, and another error is one.
+func TestAReplyThatReachesNobodyIsTheEndOfTheCall(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct{ err, want error }{
+		"the connection is gone": {status.Error(codes.Unavailable, "transport is closing"), nil},
+		"the stream was reset":   {status.Error(codes.Canceled, "reset"), nil},
+		"over REST":              {io.EOF, nil},
+		"a fault of ours":        {broken, broken},
+	} {
+		s := &checkedStream{streamUntil: streamUntil{stubStream{send: c.err}, t.Context()}}
+		err := s.SendMsg(nil)
+		if c.want == nil && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALL_ENDED || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errStopping)
+	s := &checkedStream{streamUntil: streamUntil{stubStream{}, ctx}}
+	if err := s.SendMsg(nil); reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE {
+		t.Errorf("a reply after the end: %v", err)
+	}
+}
+
+func TestAServiceThatTakesAStreamIsRefusedAtTheStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		stream  grpc.StreamDesc
+		refused bool
+	}{
+		"many requests": {grpc.StreamDesc{StreamName: "AddMessages", ClientStreams: true}, true},
+		"both ways":     {grpc.StreamDesc{StreamName: "Chat", ClientStreams: true, ServerStreams: true}, true},
+		"many replies":  {grpc.StreamDesc{StreamName: "WatchMessages", ServerStreams: true}, false},
+	} {
+		desc := goodshipv1.MessageService_ServiceDesc
+		desc.Streams = []grpc.StreamDesc{c.stream}
+		if _, err := methodsOf([]service{{desc: &desc}}); (err != nil) != c.refused {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -106,17 +106,35 @@ func has(f protoreflect.FieldDescriptor, b annotations.FieldBehavior) bool {
 }
 
 func TestEveryServiceIsServed(t *testing.T) {
-	served := map[string]bool{}
+	served, atOperators := map[string]bool{}, map[string]bool{}
 	for _, s := range services {
 		served[s.desc.ServiceName] = true
 	}
+	for _, s := range operatorServices {
+		atOperators[s.desc.ServiceName] = true
+	}
 	eachFile(t, func(f protoreflect.FileDescriptor) {
 		for i := range f.Services().Len() {
-			if s := f.Services().Get(i); s.Name() != operatorService && !served[string(s.FullName())] {
-				t.Errorf("%s is not served", s.FullName())
+			s := f.Services().Get(i)
+			if got, want := served[string(s.FullName())], s.Name() != operatorService; got != want {
+				t.Errorf("%s is served to the public: %v, want %v", s.FullName(), got, want)
+			}
+			if got, want := atOperators[string(s.FullName())], forOperators(s); got != want {
+				t.Errorf("%s is served to operators: %v, want %v", s.FullName(), got, want)
 			}
 		}
 	})
+}
+
+// forOperators reports whether operators may call any method of a service.
+func forOperators(s protoreflect.ServiceDescriptor) bool {
+	for i := range s.Methods().Len() {
+		access, _ := proto.GetExtension(s.Methods().Get(i).Options(), goodshipv1.E_Access).(*goodshipv1.Access)
+		if slices.Contains(access.GetCallers(), goodshipv1.Caller_CALLER_OPERATOR) {
+			return true
+		}
+	}
+	return false
 }
 
 func TestEveryMethodHasAPlaceInREST(t *testing.T) {
@@ -185,17 +203,30 @@ func TestEveryMethodSaysWhoMayCall(t *testing.T) {
 		if agent && !leader {
 			t.Errorf("%s may be called by agents and not by leaders, who are agents", m.FullName())
 		}
-		if access.GetScope() != goodshipv1.Scope_SCOPE_UNSPECIFIED && !slices.Equal(callers, []goodshipv1.Caller{goodshipv1.Caller_CALLER_BACKEND}) {
+		others := slices.DeleteFunc(slices.Clone(callers), func(c goodshipv1.Caller) bool {
+			return c == goodshipv1.Caller_CALLER_BACKEND || c == goodshipv1.Caller_CALLER_OPERATOR
+		})
+		if access.GetScope() != goodshipv1.Scope_SCOPE_UNSPECIFIED && len(others) > 0 {
 			t.Errorf("%s asks for a scope, which only a backend's key has, and may be called by %v", m.FullName(), callers)
 		}
-		if strings.Contains(string(m.Name()), "Note") && slices.Contains(callers, goodshipv1.Caller_CALLER_CUSTOMER) {
+		customer, visitor := slices.Contains(callers, goodshipv1.Caller_CALLER_CUSTOMER), slices.Contains(callers, goodshipv1.Caller_CALLER_VISITOR)
+		if customer != visitor && m.Name() != "SignInVisitor" {
+			t.Errorf("%s may be called by %v: a visitor is a customer without an identity", m.FullName(), callers)
+		}
+		if strings.Contains(string(m.Name()), "Note") && customer {
 			t.Errorf("%s is about notes and open to customers", m.FullName())
+		}
+		if operators := m.Parent().Name() == operatorService; operators != slices.Equal(callers, []goodshipv1.Caller{goodshipv1.Caller_CALLER_OPERATOR}) {
+			t.Errorf("%s may be called by %v", m.FullName(), callers)
 		}
 	})
 }
 
-// idempotent are the methods that set something to what the request says, and neither append nor create.
-var idempotent = []string{"MarkRead", "SetAvailability", "BlockCustomer", "UpdateWorkspace", "RevokeApiKey"}
+// idempotent are the methods that set something to what the request says, or keep nothing, and neither append nor create.
+var idempotent = []string{
+	"MarkRead", "SetAvailability", "BlockCustomer", "UpdateWorkspace", "RevokeApiKey", "RevokeSigningKey",
+	"CreateToken", "RevokeTokens", "CreateVisitorSession", "SignInVisitor",
+}
 
 func TestWhatIsNotIdempotentTakesARequestID(t *testing.T) {
 	eachMethod(t, func(m protoreflect.MethodDescriptor) {

@@ -45,12 +45,9 @@ func newCalls() *calls {
 
 // enter counts a call until leave is called. The context ends with the caller's, or when the server waits no longer.
 func (c *calls) enter(parent context.Context) (ctx context.Context, leave func(), err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
+	if !c.join() {
 		return nil, nil, stopping()
 	}
-	c.n++
 	ctx, cancel := context.WithCancelCause(parent)
 	stop := context.AfterFunc(c.ending, func() { cancel(errStopping) })
 	return ctx, func() {
@@ -58,6 +55,17 @@ func (c *calls) enter(parent context.Context) (ctx context.Context, leave func()
 		cancel(nil)
 		c.leave()
 	}, nil
+}
+
+// join counts a call, unless none are taken any more. All calls meet here: nothing else is done under the lock.
+func (c *calls) join() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.n++
+	return true
 }
 
 func (c *calls) leave() {

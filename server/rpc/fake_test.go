@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -26,6 +28,12 @@ const (
 	plainKey = "gsk_plain" // none
 )
 
+// operatorKey is the credential of operators on the admin listener.
+const operatorKey = "gok_operator"
+
+// allowedOrigin is the one origin of web pages that a fake allows.
+const allowedOrigin = "https://app.example.com"
+
 // fake is a service with no store: enough of one to see what reaches it. Its functions are nil where a test has no use for
 // them, and then the method does what comes to mind first.
 type fake struct {
@@ -35,6 +43,7 @@ type fake struct {
 	goodshipv1.UnimplementedDeskServiceServer
 	goodshipv1.UnimplementedDirectoryServiceServer
 	goodshipv1.UnimplementedAdminServiceServer
+	goodshipv1.UnimplementedOperatorServiceServer
 
 	ready       func() error
 	send        func(context.Context, *goodshipv1.SendMessageRequest) (*goodshipv1.Message, error)
@@ -43,6 +52,8 @@ type fake struct {
 	list        func(context.Context, *goodshipv1.ListConversationsRequest) (*goodshipv1.ListConversationsResponse, error)
 	settings    func(context.Context, *goodshipv1.UpdateWorkspaceRequest) (*goodshipv1.Workspace, error)
 	upsertAgent func(context.Context, *goodshipv1.UpsertAgentRequest) (*goodshipv1.Agent, error)
+	check       func()
+	backup      func(grpc.ServerStreamingServer[goodshipv1.BackupStoreResponse]) error
 }
 
 func (f *fake) Ready() error {
@@ -72,6 +83,14 @@ func (f *fake) Authenticate(_ context.Context, token, actFor string) (support.Ca
 		return c, fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_ACT_FOR_INVALID, "Name one person.")
 	}
 	return c, nil
+}
+
+func (f *fake) Operator(_ context.Context, actFor string) (support.Caller, error) {
+	return support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR, Workspace: strings.TrimPrefix(actFor, "workspace/")}, nil
+}
+
+func (f *fake) AllowsOrigin(_ context.Context, _, origin string) (bool, error) {
+	return origin == allowedOrigin, nil
 }
 
 func (f *fake) SendMessage(ctx context.Context, r *goodshipv1.SendMessageRequest) (*goodshipv1.Message, error) {
@@ -110,6 +129,28 @@ func (f *fake) UpsertAgent(ctx context.Context, r *goodshipv1.UpsertAgentRequest
 	return f.upsertAgent(ctx, r)
 }
 
+func (f *fake) CreateWorkspace(_ context.Context, r *goodshipv1.CreateWorkspaceRequest) (*goodshipv1.CreateWorkspaceResponse, error) {
+	return &goodshipv1.CreateWorkspaceResponse{Workspace: &goodshipv1.Workspace{DisplayName: r.GetDisplayName()}}, nil
+}
+
+func (f *fake) CheckStore(context.Context, *goodshipv1.CheckStoreRequest) (*goodshipv1.CheckStoreResponse, error) {
+	if f.check != nil {
+		f.check()
+	}
+	return &goodshipv1.CheckStoreResponse{}, nil
+}
+
+func (f *fake) GetWorkspace(context.Context, *goodshipv1.GetWorkspaceRequest) (*goodshipv1.Workspace, error) {
+	return &goodshipv1.Workspace{}, nil
+}
+
+func (f *fake) BackupStore(_ *goodshipv1.BackupStoreRequest, out grpc.ServerStreamingServer[goodshipv1.BackupStoreResponse]) error {
+	if f.backup == nil {
+		return out.Send(&goodshipv1.BackupStoreResponse{Data: []byte("all of it")})
+	}
+	return f.backup(out)
+}
+
 // target is a server to call.
 type target struct {
 	url  string
@@ -117,17 +158,23 @@ type target struct {
 	conn *grpc.ClientConn
 	// key is a key of every scope, plain one of none.
 	key, plain string
-	// admin is where the admin listener is.
-	admin string
+	// admin is where the admin listener is, and socket the operators'.
+	admin, socket string
 	// stop ends the server and returns what Serve did. It is called by the end of the test at the latest.
 	stop func() error
 }
 
 // serve starts a server for a service, on sockets of its own.
-func serve(t *testing.T, svc rpc.Service, c rpc.Config) *target {
+func serve(t testing.TB, svc rpc.Service, c rpc.Config) *target {
 	t.Helper()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.OperatorKey == "" {
+		c.OperatorKey = operatorKey
+	}
+	if c.Limits == (rpc.Limits{}) { // a test makes more calls than a person
+		c.Limits = few(func(*rpc.Limits) {}).Limits
 	}
 	server, err := rpc.New(svc, c)
 	if err != nil {
@@ -135,6 +182,10 @@ func serve(t *testing.T, svc rpc.Service, c rpc.Config) *target {
 	}
 	l, err := rpc.Listen(t.Context(), rpc.Addresses{GRPC: "127.0.0.1:0", REST: "127.0.0.1:0", Admin: "127.0.0.1:0"})
 	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(socketFolder(t), "goodship.sock")
+	if l.Operator, err = rpc.ListenOperator(t.Context(), socket); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -148,7 +199,7 @@ func serve(t *testing.T, svc rpc.Service, c rpc.Config) *target {
 	transport := &http.Transport{}
 	to := &target{
 		url: "http://" + l.REST.Addr().String(), http: &http.Client{Transport: transport}, conn: conn,
-		key: adminKey, plain: plainKey, admin: "http://" + l.Admin.Addr().String(),
+		key: adminKey, plain: plainKey, admin: "http://" + l.Admin.Addr().String(), socket: socket,
 	}
 	stopped := false
 	to.stop = func() error {
@@ -169,4 +220,15 @@ func serve(t *testing.T, svc rpc.Service, c rpc.Config) *target {
 		}
 	})
 	return to
+}
+
+// socketFolder returns a folder for a Unix socket, whose path may not be as long as that of a test's own folder.
+func socketFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "gs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return folder
 }

@@ -22,19 +22,25 @@ type gateway struct {
 	mux *runtime.ServeMux
 	// routes are by HTTP method, a space, and the pattern of the path.
 	routes   map[string]*route
+	proxies  proxies
 	maxBytes int
 	log      *slog.Logger
 }
 
 // newGateway returns the handler of the REST listener.
 func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
-	g := &gateway{routes: map[string]*route{}, maxBytes: c.MaxRequestBytes, log: c.Log}
+	g := &gateway{routes: map[string]*route{}, proxies: c.TrustedProxies, maxBytes: c.Limits.MaxRequestBytes, log: c.Log}
 	for _, m := range links.methods {
 		if m.route != nil {
 			g.routes[m.route.verb+" "+m.route.pattern] = m.route
 		}
 	}
-	channel := new(inprocgrpc.Channel).WithServerUnaryInterceptor(links.unary).WithServerStreamInterceptor(links.stream)
+	channel := new(inprocgrpc.Channel).WithServerUnaryInterceptor(inPlace(links.unary)).WithServerStreamInterceptor(links.stream)
+	middlewares := []runtime.Middleware{g.strict}
+	if observer := c.observeCalls(); observer != nil {
+		channel.WithServerStatsHandler(observer)
+		middlewares = []runtime.Middleware{g.named, g.strict}
+	}
 	none := func(string) (string, bool) { return "", false }
 	g.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{&runtime.JSONPb{}}),
@@ -44,7 +50,7 @@ func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithOutgoingTrailerMatcher(none),
-		runtime.WithMiddlewares(g.strict),
+		runtime.WithMiddlewares(middlewares...),
 		runtime.WithForwardResponseOption(setETag),
 		runtime.WithErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 			g.writeError(w, r, err)
@@ -59,7 +65,7 @@ func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
 			return nil, err
 		}
 	}
-	return g.containHTTP(http.HandlerFunc(g.serve)), nil
+	return g.containHTTP(withCORS(svc, http.HandlerFunc(g.serve))), nil
 }
 
 // serve prepares a request and its reply for the mux.
@@ -67,7 +73,8 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// What a stranger says of proxies before us is not to be believed, and trailers carry nothing here.
+	r = r.WithContext(context.WithValue(r.Context(), arrivalKey{}, g.proxies.arrived(r)))
+	// What proxies say of the caller has been read where it may be believed, and trailers carry nothing here.
 	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "Te"} {
 		r.Header.Del(name)
 	}

@@ -191,7 +191,7 @@ func TestStrangersWriteNoMetadata(t *testing.T) {
 	}
 	resp, body := rest(t, to, "GET", "/v1/conversations", "",
 		"Grpc-Metadata-Goodship-Act-For", "customer/eve", "Grpc-Metadata-Authorization", "Bearer gsk_stolen",
-		"Grpcgateway-Authorization", "x", "X-Forwarded-For", "6.6.6.6", "X-Forwarded-Host", "evil.example", "Cookie", "a=b", "Origin", "https://evil.example")
+		"Grpcgateway-Authorization", "x", "X-Forwarded-For", "6.6.6.6", "X-Forwarded-Host", "evil.example", "Cookie", "a=b", "Origin", allowedOrigin)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("HTTP %d %s", resp.StatusCode, body)
 	}

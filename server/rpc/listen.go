@@ -15,13 +15,21 @@ type Addresses struct {
 	GRPC string
 	// REST is for HTTP clients; 127.0.0.1:8080 if empty.
 	REST string
-	// Admin is for health and readiness; 127.0.0.1:9091 if empty.
+	// Admin is for health, readiness and operators; 127.0.0.1:9091 if empty.
 	Admin string
+
+	// Encrypted says that Config.TLS will be set.
+	Encrypted bool
+	// Insecure allows addresses beyond this machine without it. Credentials and conversations then cross the network in the
+	// clear, unless something before the server encrypts them.
+	Insecure bool
 }
 
-// Listeners are the open sockets of a server. Serve closes them.
+// Listeners are the open sockets of a server. Serve closes them; where one is nil, it serves nothing there.
 type Listeners struct {
 	GRPC, REST, Admin net.Listener
+	// Operator is the operators' door, of ListenOperator.
+	Operator net.Listener
 }
 
 // Listen opens the sockets, or none and an error that says what to do. It stands apart from New so that a port in use is
@@ -44,6 +52,9 @@ func Listen(ctx context.Context, a Addresses) (*Listeners, error) {
 			return nil, errors.Join(listenError(s.name, s.address, err), l.Close())
 		}
 		*s.listener = listener
+		if !onLoopback(listener) && !a.Encrypted && !a.Insecure {
+			return nil, errors.Join(exposed(s.name, s.address), l.Close())
+		}
 	}
 	return l, nil
 }
@@ -59,10 +70,21 @@ func listenError(name, address string, err error) error {
 	}
 }
 
+// onLoopback reports whether only this machine reaches a listener.
+func onLoopback(l net.Listener) bool {
+	a, ok := l.Addr().(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}
+
+func exposed(name, address string) error {
+	return fmt.Errorf("the %s address %s is reached from beyond this machine and has no TLS: give the server a certificate, "+
+		"listen on 127.0.0.1, or say that it is insecure all the same, for a proxy in front that encrypts", name, address)
+}
+
 // Close closes the sockets.
 func (l *Listeners) Close() error {
 	var errs []error
-	for _, s := range []net.Listener{l.GRPC, l.REST, l.Admin} {
+	for _, s := range []net.Listener{l.GRPC, l.REST, l.Admin, l.Operator} {
 		if s == nil {
 			continue
 		}

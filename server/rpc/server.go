@@ -1,18 +1,37 @@
 // Package rpc is how the services are reached: gRPC, the same as REST, and a listener for operators. It is the wiring that
 // main and servertest share.
 //
+// # Two doors
+//
+// The public comes in over gRPC and REST. Operators have a door of their own, a Unix socket in the data folder (socket.go),
+// and find the same behind the admin listener, over HTTP/2 and with the operator's key (admin.go). Each door has its own
+// services and its own way to tell who calls, and takes nobody of the other's.
+//
 // # One chain
 //
-// Every call passes the same chain (chain.go), whichever way it came:
+// Every call passes the same chain (chain.go), whichever way it came, and whether it has one reply or many:
 //
 //	contain     a panic, or an error that is no fault, is INTERNAL to the caller and whole in the log  recover.go, drain.go
-//	who         `authorization: Bearer …` and `goodship-act-for` become a support.Caller               auth.go
+//	who         `authorization: Bearer …` and `goodship-act-for` become a support.Caller               auth.go, operator.go
+//	from where  a web page's origin is one that its workspace allows                                   cors.go
 //	may         what the contract's option `access` says of the method; denied by default              access.go
+//	how often   token buckets, by workspace, caller and address                                        ratelimit.go
 //	headers     `Idempotency-Key` and `If-Match` become request_id and etag                            requestid.go
 //	valid       no unknown field anywhere, and every rule that the contract declares                   validate.go
 //
 // REST reaches the services through an in-process channel that runs the same interceptor, so nothing can be asked by REST
 // that gRPC would refuse. What the chain needs of the contract is read from the descriptors once (services.go).
+//
+// The rates come after the doors: a call that its origin or kind of caller keeps out draws from no bucket, since to refuse it
+// for another reason costs as much, and a publishable key in everybody's hands must not empty its workspace's. One whose
+// credential is refused draws from a bucket that is for nothing else. So who guesses is told to wait, and whoever has a good
+// credential passes, from the same address too.
+//
+// # Floods
+//
+// What a caller costs is bounded before it is a caller. Connections (connections.go): how many are open, how many of one
+// address, and how fast they are taken. Calls in flight (linger.go): MaxStreams a connection, of which one that is reset
+// keeps its place for a second. The address is the peer's, or what a proxy that is trusted says (address.go).
 //
 // # REST
 //
@@ -30,14 +49,22 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"sync"
 	"time"
 
+	"github.com/goodship/goodship/server/support"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -48,32 +75,41 @@ import (
 type Config struct {
 	// Log is told what goes wrong on our side; slog.Default() if nil. No text, name or credential of anybody's goes there.
 	Log *slog.Logger
-	// MaxRequestBytes is how large a request may be, as a gRPC message or as JSON; 256 KiB if 0.
-	MaxRequestBytes int
+	// Limits are what the server takes of anybody; DefaultLimits() if zero. Who sets one starts from those.
+	Limits Limits
 	// DrainTimeout is how long Serve waits, when it is to end, for the calls in flight; 10 s if 0. Then they get UNAVAILABLE.
 	DrainTimeout time.Duration
+	// TLS is what gRPC and REST are encrypted with, and the admin listener beyond this machine; nil for nothing.
+	TLS *tls.Config
+	// TrustedProxies are whose word on a caller's address is taken; nobody's if empty.
+	TrustedProxies []netip.Prefix
+	// OperatorKey is the credential of operators on the admin listener; none come in there if empty.
+	OperatorKey string
+	// TracerProvider and MeterProvider are told of calls; nothing is traced or measured if they are nil.
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+	// Propagator reads from a call which trace it is a part of; W3C trace context if nil.
+	Propagator propagation.TextMapPropagator
+	// Metrics is served as /metrics on the admin listener; nothing is if nil.
+	Metrics http.Handler
 }
 
-// Limits of the transports that nobody has needed to set yet.
-const (
-	maxHeaderBytes    = 16 << 10
-	maxStreams        = 128 // per connection; what keeps a flood of reset streams cheap
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 60 * time.Second
-	idleTimeout       = time.Minute
-	// endTimeout is how long calls get to give up once DrainTimeout is over.
-	endTimeout = 2 * time.Second
-)
+// endTimeout is how long calls get to give up once DrainTimeout is over, and their handlers once their connections are.
+const endTimeout = 2 * time.Second
 
 // Server makes a service reachable. It is used once: New, then Serve.
 type Server struct {
 	svc    Service
 	config Config
 	calls  *calls
-	grpc   *grpc.Server
-	rest   *http.Server
-	ops    *http.Server
+	rates  *rateLimiter
+	// grpc and rest are for the public.
+	grpc *grpc.Server
+	rest *http.Server
+	// socket is the operators' door. ops is the admin listener, behind which operators find the same over HTTP: a server of
+	// its own, since one that has calls of net/http's cannot end politely.
+	socket, opsGRPC *grpc.Server
+	ops             *http.Server
 }
 
 // New returns a server for a service. It opens nothing and starts nothing.
@@ -81,13 +117,44 @@ func New(svc Service, c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	if c.MaxRequestBytes == 0 {
-		c.MaxRequestBytes = 256 << 10
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
 	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 10 * time.Second
 	}
-	methods, err := methodsOf(services)
+	if err := c.Limits.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{svc: svc, config: c, calls: newCalls(), rates: newRateLimiter(c.Limits, time.Now)}
+	everyone, err := s.newChain(services, public(svc))
+	if err != nil {
+		return nil, err
+	}
+	operators, err := s.newChain(operatorServices, operators(svc, c.OperatorKey))
+	if err != nil {
+		return nil, err
+	}
+	handler, err := newGateway(svc, everyone, c)
+	if err != nil {
+		return nil, err
+	}
+	s.grpc = s.newGRPC(everyone, services, s.publicOptions()...)
+	s.rest = s.newHTTP(s.calls.lingerHTTP(c.observeHTTP(handler)))
+	s.rest.ConnContext = withPlaces
+	s.socket = s.newGRPC(operators, operatorServices)
+	s.opsGRPC = s.newGRPC(operators, operatorServices)
+	s.ops = s.newHTTP(s.admin())
+	s.ops.Protocols = new(http.Protocols)
+	s.ops.Protocols.SetHTTP1(true)
+	s.ops.Protocols.SetHTTP2(true)
+	s.ops.Protocols.SetUnencryptedHTTP2(true)
+	return s, nil
+}
+
+// newChain returns the chain of a door.
+func (s *Server) newChain(served []service, authenticate func(context.Context) (support.Caller, error)) (*chain, error) {
+	methods, err := methodsOf(served)
 	if err != nil {
 		return nil, err
 	}
@@ -95,34 +162,26 @@ func New(svc Service, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{svc: svc, config: c, calls: newCalls()}
-	links := &chain{svc: svc, methods: methods, validator: validator, calls: s.calls, log: c.Log}
-	handler, err := newGateway(svc, links, c)
-	if err != nil {
-		return nil, err
-	}
-	s.grpc = s.newGRPC(links)
-	s.rest = newHTTP(handler, c.Log)
-	s.ops = newHTTP(s.admin(), c.Log)
-	return s, nil
+	return &chain{
+		authenticate: authenticate, svc: s.svc, proxies: s.config.TrustedProxies, rates: s.rates,
+		methods: methods, validator: validator, calls: s.calls, log: s.config.Log,
+	}, nil
 }
 
-func (s *Server) newGRPC(links *chain) *grpc.Server {
-	g := grpc.NewServer(
-		grpc.UnaryInterceptor(links.unary),
-		grpc.StreamInterceptor(links.stream),
-		grpc.MaxRecvMsgSize(s.config.MaxRequestBytes),
-		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionIdle:     5 * time.Minute,
-			MaxConnectionAge:      30 * time.Minute,
-			MaxConnectionAgeGrace: 30 * time.Second,
-		}),
-	)
-	for _, service := range services {
+// newGRPC returns a server of services, and of health and reflection, which tells of these services only.
+func (s *Server) newGRPC(links *chain, served []service, more ...grpc.ServerOption) *grpc.Server {
+	l := s.config.Limits
+	more = append(more, s.calls.lingering(s.config.observeCalls())...)
+	g := grpc.NewServer(append(more,
+		grpc.ChainUnaryInterceptor(links.unary),
+		grpc.ChainStreamInterceptor(links.stream),
+		grpc.MaxRecvMsgSize(l.MaxRequestBytes),
+		grpc.MaxConcurrentStreams(uint32(l.MaxStreams)),
+		grpc.MaxHeaderListSize(uint32(l.MaxHeaderBytes)),
+		grpc.ConnectionTimeout(l.HandshakeTimeout),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: l.KeepaliveMinTime}),
+	)...)
+	for _, service := range served {
 		g.RegisterService(service.desc, s.svc)
 	}
 	healthv1.RegisterHealthServer(g, &healthServer{health.NewServer(), s.ready})
@@ -130,15 +189,31 @@ func (s *Server) newGRPC(links *chain) *grpc.Server {
 	return g
 }
 
-func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+// publicOptions are those of the public's gRPC. A backup may take longer than a connection of a stranger's.
+func (s *Server) publicOptions() []grpc.ServerOption {
+	l := s.config.Limits
+	options := []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
+		MaxConnectionIdle:     l.MaxConnectionIdle,
+		MaxConnectionAge:      l.MaxConnectionAge,
+		MaxConnectionAgeGrace: l.MaxConnectionAgeGrace,
+	})}
+	if s.config.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.config.TLS)))
+	}
+	return options
+}
+
+func (s *Server) newHTTP(h http.Handler) *http.Server {
+	l := s.config.Limits
 	return &http.Server{
 		Handler:           h,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		MaxHeaderBytes:    l.MaxHeaderBytes,
+		ReadHeaderTimeout: l.ReadHeaderTimeout,
+		ReadTimeout:       l.ReadTimeout,
+		WriteTimeout:      l.WriteTimeout,
+		IdleTimeout:       l.IdleTimeout,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: l.MaxStreams},
+		ErrorLog:          httpLog(s.config.Log),
 	}
 }
 
@@ -147,12 +222,27 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 // last. The error is nil after a drain in which every call had its time. When Serve returns, the listeners are closed and no
 // call is running, unless the error says so.
 func (s *Server) Serve(ctx context.Context, l *Listeners) error {
-	ended := make(chan error, 3)
-	go func() { ended <- serveGRPC(s.grpc, l.GRPC) }()
-	go func() { ended <- serveHTTP(s.rest, l.REST) }()
-	go func() { ended <- serveHTTP(s.ops, l.Admin) }()
-
-	running := 3
+	public := newConnections(s.config.Limits, s.config.TrustedProxies, s.config.Log, time.Now)
+	var serve []func() error
+	if l.GRPC != nil {
+		serve = append(serve, func() error { return serveGRPC(s.grpc, public.bound(l.GRPC)) })
+	}
+	if l.REST != nil {
+		serve = append(serve, func() error {
+			return serveHTTP(s.rest, lingeringListener{public.bound(l.REST), s.config.Limits.MaxStreams}, s.config.TLS)
+		})
+	}
+	if l.Admin != nil {
+		serve = append(serve, func() error { return serveHTTP(s.ops, l.Admin, s.adminTLS(l.Admin)) })
+	}
+	if l.Operator != nil {
+		serve = append(serve, func() error { return serveGRPC(s.socket, l.Operator) })
+	}
+	running := len(serve)
+	ended := make(chan error, running)
+	for _, f := range serve {
+		go func() { ended <- f() }()
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -174,33 +264,57 @@ func serveGRPC(g *grpc.Server, l net.Listener) error {
 	return nil
 }
 
-func serveHTTP(h *http.Server, l net.Listener) error {
-	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+func serveHTTP(h *http.Server, l net.Listener, c *tls.Config) error {
+	serve := h.Serve
+	if c != nil {
+		h.TLSConfig = c.Clone() // net/http adds its protocols to it
+		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+	}
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
+// adminTLS returns what the admin listener is encrypted with: nothing on loopback, where probes and collectors ask.
+func (s *Server) adminTLS(l net.Listener) *tls.Config {
+	if onLoopback(l) {
+		return nil
+	}
+	return s.config.TLS
+}
+
 // drain ends everything, politely for as long as DrainTimeout.
 func (s *Server) drain(ctx context.Context) error {
 	s.calls.drain()
-	defer func() { _ = s.ops.Close() }() // it has nobody to wait for
-
 	polite, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
 	defer cancel()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		s.grpc.GracefulStop()
+		var both sync.WaitGroup
+		both.Go(s.grpc.GracefulStop)
+		both.Go(s.socket.GracefulStop)
+		both.Wait()
 	}()
 	errREST := s.rest.Shutdown(polite)
 	errGRPC := await(polite, stopped)
-	// What is in flight only gets fewer now. Left over may be REST calls whose clients went away.
+	// What is in flight only gets fewer now. Left over may be REST calls whose clients went away, and operators' over HTTP.
 	s.calls.close()
 	if errREST == nil && errGRPC == nil && await(polite, s.calls.idle) == nil {
+		hard, cancel := context.WithTimeout(ctx, endTimeout)
+		defer cancel()
+		s.closeOps(hard)
 		return nil
 	}
 	return s.stop(ctx, stopped)
+}
+
+// closeOps ends the admin listener, which answered until now, when the replies that are still on their way have left.
+func (s *Server) closeOps(ctx context.Context) {
+	_ = s.ops.Shutdown(ctx)
+	_ = s.ops.Close()
+	s.opsGRPC.Stop()
 }
 
 // stop ends the calls that had their time.
@@ -214,8 +328,13 @@ func (s *Server) stop(ctx context.Context, stopped <-chan struct{}) error {
 	_ = await(hard, stopped)
 	_ = s.rest.Close()
 	s.grpc.Stop()
-	if await(hard, s.calls.idle) != nil {
-		return fmt.Errorf("calls were still running %v after they were told to end", endTimeout)
+	s.socket.Stop()
+	s.closeOps(hard)
+	// A call that waits for its client to read ends with the connection only.
+	last, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	if await(last, s.calls.idle) != nil {
+		return fmt.Errorf("calls were still running %v after they were told to end", 2*endTimeout)
 	}
 	<-stopped
 	return fmt.Errorf("calls took longer than %v and were ended", s.config.DrainTimeout)

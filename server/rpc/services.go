@@ -24,20 +24,32 @@ type Service interface {
 	goodshipv1.DeskServiceServer
 	goodshipv1.DirectoryServiceServer
 	goodshipv1.AdminServiceServer
+	goodshipv1.OperatorServiceServer
 
 	// Authenticate returns the caller that a bearer token and the metadata `goodship-act-for` (empty if absent) stand for.
 	Authenticate(ctx context.Context, token, actFor string) (support.Caller, error)
+	// Operator returns the operator as a caller, in the workspace that `goodship-act-for` names, if it does.
+	Operator(ctx context.Context, actFor string) (support.Caller, error)
+	// AllowsOrigin reports whether a workspace, or any if it is empty, lists an origin of web pages that may call.
+	AllowsOrigin(ctx context.Context, workspace, origin string) (bool, error)
 	// Ready returns nil while the service can do its work, or why it cannot.
 	Ready() error
 }
 
-// service is a service as gRPC and the gateway know it.
+// service is a service as gRPC and the gateway know it; rest is nil if it has no place in REST.
 type service struct {
 	desc *grpc.ServiceDesc
 	rest func(context.Context, *runtime.ServeMux, grpc.ClientConnInterface) error
 }
 
-// services are all that is served, over gRPC and REST alike.
+// operatorServices are all that is served at the operators' door, over gRPC.
+var operatorServices = []service{
+	{desc: &goodshipv1.OperatorService_ServiceDesc},
+	{desc: &goodshipv1.AdminService_ServiceDesc},
+	{desc: &goodshipv1.DirectoryService_ServiceDesc},
+}
+
+// services are all that is served to the public, over gRPC and REST alike.
 var services = []service{
 	{&goodshipv1.ConversationService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
 		return goodshipv1.RegisterConversationServiceHandlerClient(ctx, mux, goodshipv1.NewConversationServiceClient(c))
@@ -66,6 +78,8 @@ type method struct {
 	// access says who may call it; nil if the contract does not say, and then nobody may.
 	access *goodshipv1.Access
 	input  protoreflect.MessageType
+	// noWorkspace is set if it is about the server as a whole, so that an operator need not name a workspace.
+	noWorkspace bool
 	// requestID and etag are the fields of the request that headers may fill; nil if it has none.
 	requestID, etag protoreflect.FieldDescriptor
 	// route is where REST finds it; nil if it does not.
@@ -92,8 +106,10 @@ func methodsOf(services []service) (map[string]*method, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the contract has no service %s: %w", s.desc.ServiceName, err)
 		}
-		if len(s.desc.Streams) > 0 {
-			return nil, fmt.Errorf("method %s of %s streams, and the chain has nothing that would check it", s.desc.Streams[0].StreamName, s.desc.ServiceName)
+		for _, stream := range s.desc.Streams {
+			if stream.ClientStreams {
+				return nil, fmt.Errorf("method %s of %s takes a stream, and the chain has nothing that would bound it", stream.StreamName, s.desc.ServiceName)
+			}
 		}
 		methods := d.(protoreflect.ServiceDescriptor).Methods()
 		for i := range methods.Len() {
@@ -113,10 +129,11 @@ func methodOf(d protoreflect.MethodDescriptor) (*method, error) {
 		return nil, err
 	}
 	m := &method{
-		name:      string(d.Name()),
-		input:     input,
-		requestID: stringField(d.Input(), "request_id"),
-		etag:      stringField(d.Input(), "etag"),
+		name:        string(d.Name()),
+		input:       input,
+		noWorkspace: string(d.Parent().FullName()) == goodshipv1.OperatorService_ServiceDesc.ServiceName,
+		requestID:   stringField(d.Input(), "request_id"),
+		etag:        stringField(d.Input(), "etag"),
 	}
 	if access, ok := proto.GetExtension(d.Options(), goodshipv1.E_Access).(*goodshipv1.Access); ok && access != nil {
 		m.access = access

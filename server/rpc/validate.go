@@ -65,10 +65,10 @@ const (
 	maxEcho       = 200
 )
 
-// short returns the beginning of what a caller may have sent.
+// short returns the beginning of what a caller may have sent, as text that a status can hold.
 func short(s string) string {
 	if len(s) <= maxEcho {
-		return s
+		return strings.ToValidUTF8(s, "\uFFFD")
 	}
 	return strings.ToValidUTF8(s[:maxEcho], "") + "…"
 }

@@ -17,17 +17,23 @@ package servertest
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/store/bolt"
 	"github.com/goodship/goodship/server/support"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -38,20 +44,26 @@ type Server struct {
 	// GRPC and REST are where the API is reached, as in `127.0.0.1:41234` and `http://127.0.0.1:41235`; Admin is where
 	// health and readiness are, as REST.
 	GRPC, REST, Admin string
-	// Workspace is the id of the workspace, and Key a key of it that has every scope.
+	// Workspace is the id of the workspace, and Key a key of it that has every scope; or what As put in its place.
 	Workspace, Key string
+	// OperatorKey is the credential of operators on the admin listener.
+	OperatorKey string
 
-	t    testing.TB
-	svc  *support.Service
-	http *http.Client
+	t      ender
+	svc    *support.Service
+	http   *http.Client
+	socket string
 }
 
 // Option changes how a server is made.
 type Option func(*options)
 
 type options struct {
-	now func() time.Time
-	log *slog.Logger
+	now    func() time.Time
+	log    *slog.Logger
+	config []func(*rpc.Config)
+	traces trace.TracerProvider
+	meters metric.MeterProvider
 }
 
 // WithClock gives the server its clock, which may be called from any goroutine; time.Now by default. Due times, presence
@@ -61,14 +73,30 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 // WithLog gives the server its log; the test's output by default.
 func WithLog(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
+// WithTelemetry tells OpenTelemetry of what the server does; it tells nobody by default. Either provider may be nil.
+func WithTelemetry(traces trace.TracerProvider, meters metric.MeterProvider) Option {
+	return func(o *options) { o.traces, o.meters = traces, meters }
+}
+
+// WithConfig changes how the server is reached, from what it would be: with DefaultLimits, but no rates. Conn and
+// Do speak to a server without TLS.
+func WithConfig(change func(*rpc.Config)) Option {
+	return func(o *options) { o.config = append(o.config, change) }
+}
+
 // New starts a server. It fails the test at once if that does not work.
 func New(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	return start(t, opts)
+}
+
+func start(t ender, opts []Option) *Server {
 	t.Helper()
 	o := options{now: time.Now, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	kept, err := bolt.Open(filepath.Join(t.TempDir(), "goodship.db"), bolt.Options{Now: o.now, Log: o.log})
+	kept, err := bolt.Open(filepath.Join(t.TempDir(), "goodship.db"), bolt.Options{Now: o.now, Log: o.log, MeterProvider: o.meters})
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
 	}
@@ -77,35 +105,49 @@ func New(t testing.TB, opts ...Option) *Server {
 			t.Errorf("servertest: closing the store: %v", err)
 		}
 	})
-	s := &Server{t: t, svc: support.New(kept), http: &http.Client{Transport: &http.Transport{}}}
-	s.serve(o.log)
+	svc, err := support.New(kept, support.Options{MeterProvider: o.meters})
+	if err != nil {
+		t.Fatalf("servertest: %v", err)
+	}
+	s := &Server{t: t, svc: svc, http: &http.Client{Transport: &http.Transport{}}}
+	s.serve(o)
 	return s.NewWorkspace()
 }
 
 // NewWorkspace returns the same server with another workspace and its key, to test that workspaces share nothing.
 func (s *Server) NewWorkspace() *Server {
 	s.t.Helper()
-	id, key, err := s.svc.CreateWorkspace(context.Background(), "Test")
+	operator := support.WithCaller(context.Background(), support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR})
+	made, err := s.svc.CreateWorkspace(operator, &goodshipv1.CreateWorkspaceRequest{DisplayName: "Test"})
 	if err != nil {
 		s.t.Fatalf("servertest: %v", err)
 	}
 	other := *s
-	other.Workspace, other.Key = id, key
+	other.Workspace, other.Key = made.Workspace.Id, made.Secret
+	return &other
+}
+
+// As returns the same server, of which Conn and Do come with another bearer credential; with none if it is empty. A
+// credential of one person takes no `actFor`.
+func (s *Server) As(credential string) *Server {
+	other := *s
+	other.Key = credential
 	return &other
 }
 
 // serve starts the listeners, and ends them with the test before its store is closed.
-func (s *Server) serve(log *slog.Logger) {
+func (s *Server) serve(o options) {
 	s.t.Helper()
-	server, err := rpc.New(s.svc, rpc.Config{Log: log})
+	s.OperatorKey = "gok_" + rand.Text()
+	config := rpc.Config{Log: o.log, OperatorKey: s.OperatorKey, Limits: limits(), TracerProvider: o.traces, MeterProvider: o.meters}
+	for _, change := range o.config {
+		change(&config)
+	}
+	server, err := rpc.New(s.svc, config)
 	if err != nil {
 		s.t.Fatalf("servertest: %v", err)
 	}
-	const free = "127.0.0.1:0"
-	l, err := rpc.Listen(context.Background(), rpc.Addresses{GRPC: free, REST: free, Admin: free})
-	if err != nil {
-		s.t.Fatalf("servertest: %v", err)
-	}
+	l := s.listen()
 	s.GRPC = l.GRPC.Addr().String()
 	s.REST, s.Admin = "http://"+l.REST.Addr().String(), "http://"+l.Admin.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -120,13 +162,52 @@ func (s *Server) serve(log *slog.Logger) {
 	})
 }
 
+// limits are the defaults, without those that tests in a hurry run into.
+func limits() rpc.Limits {
+	l := rpc.DefaultLimits()
+	l.RatePerWorkspace, l.RatePerCaller, l.RatePerAddress, l.SessionsPerAddress = -1, -1, -1, -1
+	l.MaxConnectionsPerAddress = l.MaxConnections
+	return l
+}
+
+// listen opens the listeners on free ports. The operators' socket is in a folder of its own, since the path of a test's may
+// be longer than that of a socket.
+func (s *Server) listen() *rpc.Listeners {
+	s.t.Helper()
+	const free = "127.0.0.1:0"
+	l, err := rpc.Listen(context.Background(), rpc.Addresses{GRPC: free, REST: free, Admin: free})
+	if err != nil {
+		s.t.Fatalf("servertest: %v", err)
+	}
+	folder, err := os.MkdirTemp("", "gs")
+	if err != nil {
+		s.t.Fatalf("servertest: %v", errors.Join(err, l.Close()))
+	}
+	s.t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	s.socket = filepath.Join(folder, "goodship.sock")
+	if l.Operator, err = rpc.ListenOperator(context.Background(), s.socket); err != nil {
+		s.t.Fatalf("servertest: %v", errors.Join(err, l.Close()))
+	}
+	return l
+}
+
+// Operator returns a connection over the operators' socket, closed at the end of the test. Its calls are the operator's, in
+// the workspace of this Server where a method needs one.
+func (s *Server) Operator() *grpc.ClientConn {
+	s.t.Helper()
+	return s.dial("unix:"+s.socket, caller{actFor: "workspace/" + s.Workspace})
+}
+
 // Conn returns a connection whose calls carry the key and are for somebody: `customer/<id>`, `agent/<id>`, or with an empty
 // string the backend itself. It is closed at the end of the test.
 func (s *Server) Conn(actFor string) *grpc.ClientConn {
 	s.t.Helper()
-	conn, err := grpc.NewClient(s.GRPC,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(caller{s.Key, actFor}))
+	return s.dial(s.GRPC, caller{s.Key, actFor})
+}
+
+func (s *Server) dial(target string, as caller) *grpc.ClientConn {
+	s.t.Helper()
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(as))
 	if err != nil {
 		s.t.Fatalf("servertest: %v", err)
 	}
@@ -139,7 +220,10 @@ type caller struct{ key, actFor string }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (c caller) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	md := map[string]string{"authorization": "Bearer " + c.key}
+	md := map[string]string{}
+	if c.key != "" {
+		md["authorization"] = "Bearer " + c.key
+	}
 	if c.actFor != "" {
 		md["goodship-act-for"] = c.actFor
 	}
@@ -167,7 +251,9 @@ func (s *Server) Do(actFor, method, path, body string, headers ...string) Reply 
 	if err != nil {
 		s.t.Fatalf("servertest: %v", err)
 	}
-	req.Header.Set("Authorization", "Bearer "+s.Key)
+	if s.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+s.Key)
+	}
 	if actFor != "" {
 		req.Header.Set("Goodship-Act-For", actFor)
 	}

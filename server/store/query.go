@@ -21,13 +21,14 @@ const (
 
 // Query says which conversations to list; all that is set must hold.
 type Query struct {
-	Order       Order
-	State       goodshipv1.State
-	Outcome     goodshipv1.Outcome
-	OwnerID     string
-	Unowned     bool
-	CustomerKey string
-	Label       string
+	Order   Order
+	State   goodshipv1.State
+	Outcome goodshipv1.Outcome
+	OwnerID string
+	Unowned bool
+	Label   string
+	// CustomerKeys are customers, whose conversations make one list; all customers if there are none.
+	CustomerKeys []string
 	// InvolvedID is an agent who owns, helps with, or is offered the conversation.
 	InvolvedID string
 	// ActiveFrom is inclusive, ActiveBefore exclusive; zero for no bound.
@@ -46,7 +47,7 @@ func (q Query) Holds(h *storev1.Head) bool {
 		(q.OwnerID == "" || q.OwnerID == c.OwnerId) &&
 		(!q.Unowned || c.OwnerId == "") &&
 		(q.InvolvedID == "" || c.OwnerId == q.InvolvedID || c.HandOver.GetToAgentId() == q.InvolvedID || slices.Contains(c.HelperIds, q.InvolvedID)) &&
-		(q.CustomerKey == "" || q.CustomerKey == h.CustomerKey) &&
+		(len(q.CustomerKeys) == 0 || slices.Contains(q.CustomerKeys, h.CustomerKey)) &&
 		(q.Label == "" || slices.Contains(c.Labels, q.Label)) &&
 		(q.ActiveFrom.IsZero() || !active.Before(q.ActiveFrom)) &&
 		(q.ActiveBefore.IsZero() || active.Before(q.ActiveBefore))

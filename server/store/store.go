@@ -196,6 +196,8 @@ type Lister interface {
 	Feed(ctx context.Context, workspace string, after int64, limit int) ([]FeedEntry, error)
 	// NextDue returns at most limit conversations, over all workspaces, by due time, then workspace and id.
 	NextDue(ctx context.Context, limit int) ([]Due, error)
+	// Lines returns the line of each workspace in which somebody waits, by workspace, as of one instant.
+	Lines(ctx context.Context) ([]Line, error)
 }
 
 // Position is where a page ended: the sort key of its last item.
@@ -217,6 +219,14 @@ type FeedEntry struct {
 type Due struct {
 	Workspace, ConversationID string
 	Time                      time.Time
+}
+
+// Line is a workspace's line: its conversations that are WAITING, whoever owns them.
+type Line struct {
+	Workspace string
+	Length    int
+	// Oldest is the smallest line_time.
+	Oldest time.Time
 }
 
 // DirectoryReader reads workspaces, people and keys.

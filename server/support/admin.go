@@ -2,10 +2,7 @@ package support
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
-	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -15,32 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-// CreateWorkspace makes a workspace with a first key that has every scope, and returns its id and the key's secret.
-func (s *Service) CreateWorkspace(ctx context.Context, displayName string) (id, secret string, err error) {
-	id = newID(workspacePrefix)
-	key, secret := newAPIKey(id, "First key", []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN})
-	_, err = s.store.Update(ctx, id, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-		now := timestamppb.New(tx.Now())
-		key.ApiKey.CreateTime = now
-		w := &storev1.WorkspaceRecord{Version: 1, Workspace: &goodshipv1.Workspace{
-			Id: id, DisplayName: displayName, PersonasAllowed: true, CreateTime: now,
-			Promise:     durationpb.New(5 * time.Minute),
-			AssumeAfter: durationpb.New(72 * time.Hour),
-			LapseAfter:  durationpb.New(14 * 24 * time.Hour),
-			NotifyAfter: durationpb.New(2 * time.Minute),
-			AwayAfter:   durationpb.New(2 * time.Minute),
-		}}
-		if err := tx.PutWorkspace(w); err != nil {
-			return nil, err
-		}
-		return nil, tx.PutAPIKey(key)
-	})
-	return id, secret, err
-}
 
 // HasWorkspaces reports whether there is any workspace.
 func (s *Service) HasWorkspaces(ctx context.Context) (bool, error) {
@@ -48,15 +21,33 @@ func (s *Service) HasWorkspaces(ctx context.Context) (bool, error) {
 	return len(all) > 0, err
 }
 
-// newAPIKey returns a key and its secret, 256 random bits.
+// Prefixes of API keys, by kind.
+const (
+	secretPrefix      = "gsk_"
+	publishablePrefix = "gpk_"
+)
+
+// newAPIKey returns a secret key of a workspace, and its secret.
 func newAPIKey(workspace, displayName string, scopes []goodshipv1.Scope) (*storev1.ApiKeyRecord, string) {
-	random := make([]byte, 32)
-	rand.Read(random) // never fails
-	secret := "gsk_" + base64.RawURLEncoding.EncodeToString(random)
-	hash := sha256.Sum256([]byte(secret))
-	return &storev1.ApiKeyRecord{WorkspaceId: workspace, SecretHash: hash[:], ApiKey: &goodshipv1.ApiKey{
-		Id: newID(keyPrefix), DisplayName: displayName, SecretPrefix: secret[:12], Scopes: scopes,
-	}}, secret
+	secret := newSecret(secretPrefix)
+	return apiKeyRecord(workspace, secret, &goodshipv1.ApiKey{
+		DisplayName: displayName, SecretPrefix: secret[:12], Scopes: scopes, Kind: goodshipv1.ApiKeyKind_API_KEY_KIND_SECRET,
+	}), secret
+}
+
+// newPublishableKey returns a publishable key of a workspace.
+func newPublishableKey(workspace, displayName string) *storev1.ApiKeyRecord {
+	key := newSecret(publishablePrefix)
+	return apiKeyRecord(workspace, key, &goodshipv1.ApiKey{
+		DisplayName: displayName, PublishableKey: key, Kind: goodshipv1.ApiKeyKind_API_KEY_KIND_PUBLISHABLE,
+	})
+}
+
+// apiKeyRecord returns a new key as it is kept: found by the hash of what calls are made with.
+func apiKeyRecord(workspace, bearer string, key *goodshipv1.ApiKey) *storev1.ApiKeyRecord {
+	key.Id = newID(keyPrefix)
+	hash := sha256.Sum256([]byte(bearer))
+	return &storev1.ApiKeyRecord{WorkspaceId: workspace, SecretHash: hash[:], ApiKey: key}
 }
 
 // GetWorkspace returns the settings of the caller's workspace.
@@ -65,8 +56,7 @@ func (s *Service) GetWorkspace(ctx context.Context, _ *goodshipv1.GetWorkspaceRe
 	if err != nil {
 		return nil, err
 	}
-	r.Workspace.Etag = versionEtag(r.Version)
-	return r.Workspace, nil
+	return seenWorkspace(r), nil
 }
 
 // UpdateWorkspace changes the settings.
@@ -101,6 +91,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 		r.Version++
 		return nil, tx.PutWorkspace(r)
 	})
+	s.origins.forget()
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +114,16 @@ func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 	return nil
 }
 
-// CreateApiKey makes an API key and shows its secret once.
+// CreateApiKey makes an API key and shows its secret, if it has one, once.
 func (s *Service) CreateApiKey(ctx context.Context, req *goodshipv1.CreateApiKeyRequest) (*goodshipv1.CreateApiKeyResponse, error) {
 	c := callerFrom(ctx)
 	key, secret := newAPIKey(c.Workspace, req.DisplayName, req.Scopes)
+	if req.Kind == goodshipv1.ApiKeyKind_API_KEY_KIND_PUBLISHABLE {
+		if len(req.Scopes) > 0 {
+			return nil, fault.Field("scopes", "must be empty for a PUBLISHABLE key, which everyone can read")
+		}
+		key, secret = newPublishableKey(c.Workspace, req.DisplayName), ""
+	}
 	key.ApiKey.ExpireTime = req.ExpireTime
 	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
 		if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(tx.Now()) {
@@ -145,16 +142,28 @@ func (s *Service) CreateApiKey(ctx context.Context, req *goodshipv1.CreateApiKey
 	if err != nil {
 		return nil, err
 	}
-	return &goodshipv1.CreateApiKeyResponse{ApiKey: now, SecretAbsentReason: goodshipv1.ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN}, nil
+	reply := &goodshipv1.CreateApiKeyResponse{ApiKey: now}
+	if now.Kind == goodshipv1.ApiKeyKind_API_KEY_KIND_SECRET {
+		reply.SecretAbsentReason = goodshipv1.ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN
+	}
+	return reply, nil
 }
 
 // apiKey reads a key of the caller's workspace.
 func (s *Service) apiKey(ctx context.Context, id string) (*goodshipv1.ApiKey, error) {
-	key, err := s.store.APIKey(ctx, callerFrom(ctx).Workspace, id)
+	r, err := s.store.APIKey(ctx, callerFrom(ctx).Workspace, id)
 	if err != nil {
 		return nil, orMissing(err, noAPIKey())
 	}
-	return key.ApiKey, nil
+	return seenKey(r), nil
+}
+
+// seenKey returns a key as it is seen. One from before there were kinds is a secret one.
+func seenKey(r *storev1.ApiKeyRecord) *goodshipv1.ApiKey {
+	if r.ApiKey.Kind == goodshipv1.ApiKeyKind_API_KEY_KIND_UNSPECIFIED {
+		r.ApiKey.Kind = goodshipv1.ApiKeyKind_API_KEY_KIND_SECRET
+	}
+	return r.ApiKey
 }
 
 // ListApiKeys lists keys, newest first.
@@ -171,7 +180,7 @@ func (s *Service) ListApiKeys(ctx context.Context, req *goodshipv1.ListApiKeysRe
 	reply := &goodshipv1.ListApiKeysResponse{}
 	records, reply.NextPageToken = cut(p, records, func(r *storev1.ApiKeyRecord) string { return r.ApiKey.Id })
 	for _, r := range records {
-		reply.ApiKeys = append(reply.ApiKeys, r.ApiKey)
+		reply.ApiKeys = append(reply.ApiKeys, seenKey(r))
 	}
 	return reply, nil
 }

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -43,12 +45,12 @@ func TestUpdateWorkspaceChangesWhatIsNamed(t *testing.T) {
 		DisplayName: "Better", BrandVoice: "Warm", Promise: durationpb.New(time.Minute),
 		OpeningHours: weekdays(), ContactPoints: []*goodshipv1.ContactPoint{{Kind: goodshipv1.ContactKind_CONTACT_KIND_PHONE, Value: "112"}},
 		AssumeAfter: durationpb.New(time.Hour), LapseAfter: durationpb.New(2 * time.Hour), NotifyAfter: durationpb.New(10 * time.Second),
-		AwayAfter: durationpb.New(30 * time.Second), Id: "work_x", Etag: "x",
+		AwayAfter: durationpb.New(30 * time.Second), AllowedOrigins: []string{"https://app.example"}, Id: "work_x", Etag: "x",
 	}
 	want := do[*goodshipv1.Workspace](w, backend, &goodshipv1.GetWorkspaceRequest{})
 	for _, field := range []string{
 		"display_name", "brand_voice", "personas_allowed", "promise", "opening_hours", "contact_points", "assume_after",
-		"lapse_after", "notify_after", "away_after",
+		"lapse_after", "notify_after", "away_after", "allowed_origins",
 	} {
 		got := w.updates(give, field)
 		d := want.ProtoReflect().Descriptor().Fields()
@@ -161,7 +163,7 @@ func TestCreateApiKey(t *testing.T) {
 	})
 	same(t, "key", made.ApiKey, &goodshipv1.ApiKey{
 		Id: made.ApiKey.Id, DisplayName: "Shop", SecretPrefix: made.Secret[:12], Scopes: []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT},
-		ExpireTime: expire, CreateTime: made.ApiKey.CreateTime,
+		ExpireTime: expire, CreateTime: made.ApiKey.CreateTime, Kind: goodshipv1.ApiKeyKind_API_KEY_KIND_SECRET,
 	})
 	equal(t, "size of the secret", len(made.Secret), len("gsk_")+43)
 	equal(t, "why there is no secret", made.SecretAbsentReason, 0)
@@ -175,6 +177,53 @@ func TestCreateApiKey(t *testing.T) {
 		t.Errorf("authenticate: got %v, %v, want a caller with the key and its scopes", c, err)
 	}
 	w.refuses(backend, &goodshipv1.CreateApiKeyRequest{DisplayName: "Late", ExpireTime: timestamppb.New(w.clock.Now())}, "InvalidArgument INVALID_REQUEST expire_time")
+}
+
+const publishable = goodshipv1.ApiKeyKind_API_KEY_KIND_PUBLISHABLE
+
+func TestCreatePublishableKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	req := &goodshipv1.CreateApiKeyRequest{DisplayName: "Page", Kind: publishable, ExpireTime: timestamppb.New(w.clock.Now().Add(time.Hour)), RequestId: "once"}
+	made := w.newKey(req)
+	same(t, "reply", made, &goodshipv1.CreateApiKeyResponse{ApiKey: &goodshipv1.ApiKey{
+		Id: made.ApiKey.Id, DisplayName: "Page", Kind: publishable, PublishableKey: made.ApiKey.PublishableKey,
+		ExpireTime: req.ExpireTime, CreateTime: made.ApiKey.CreateTime,
+	}})
+	key := made.ApiKey.PublishableKey
+	equal(t, "form of the key", strings.HasPrefix(key, "gpk_") && len(key) == len("gpk_")+43, true)
+	same(t, "reply repeated", w.newKey(req), made)
+	same(t, "listed", do[*goodshipv1.ListApiKeysResponse](w, backend, &goodshipv1.ListApiKeysRequest{}).ApiKeys[0], made.ApiKey)
+	c, err := w.Authenticate(t.Context(), key, "")
+	equal(t, "error", refusal(err), "")
+	equal(t, "kind", c.Kind, goodshipv1.Caller_CALLER_WIDGET)
+	equal(t, "workspace", c.Workspace, w.workspace)
+	equal(t, "scopes", len(c.Scopes), 0)
+	w.refuses(backend, &goodshipv1.CreateApiKeyRequest{DisplayName: "Page", Kind: publishable, Scopes: []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT}}, "InvalidArgument INVALID_REQUEST scopes")
+	w.clock.Jump(time.Hour)
+	equal(t, "once expired", w.knocks(key, ""), credentialExpired)
+	revoked := do[*goodshipv1.ApiKey](w, backend, &goodshipv1.RevokeApiKeyRequest{ApiKeyId: made.ApiKey.Id})
+	equal(t, "revoked shows the key", revoked.PublishableKey, key)
+	equal(t, "once revoked", w.knocks(key, ""), credentialRevoked)
+}
+
+// TestOldKeysAreSecret reads a key from before there were kinds.
+func TestOldKeysAreSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := do[*goodshipv1.ListApiKeysResponse](w, backend, &goodshipv1.ListApiKeysRequest{}).ApiKeys[0]
+	_, err := w.store.Update(t.Context(), w.workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		old, err := tx.APIKey(key.Id)
+		if err != nil {
+			return nil, err
+		}
+		old.ApiKey.Kind = 0
+		return nil, tx.PutAPIKey(old)
+	})
+	equal(t, "error", err, nil)
+	same(t, "key", do[*goodshipv1.ListApiKeysResponse](w, backend, &goodshipv1.ListApiKeysRequest{}).ApiKeys[0], key)
+	equal(t, "kind", key.Kind, goodshipv1.ApiKeyKind_API_KEY_KIND_SECRET)
+	equal(t, "backend", w.knocks(w.secret, string(kim)), "")
 }
 
 func TestRevokeApiKey(t *testing.T) {

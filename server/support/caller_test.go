@@ -48,7 +48,7 @@ func TestAuthenticate(t *testing.T) {
 		equal(t, "id", c.ID, test.id)
 		equal(t, "workspace", c.Workspace, w.workspace)
 		equal(t, "scopes", slices.Equal(c.Scopes, scopes), true)
-		equal(t, "has a customer key", c.CustomerKey != "", c.Kind == goodshipv1.Caller_CALLER_CUSTOMER)
+		equal(t, "has a customer key", len(c.CustomerKeys) > 0, c.Kind == goodshipv1.Caller_CALLER_CUSTOMER)
 		equal(t, "has a key id", strings.HasPrefix(c.APIKeyID, "key_"), true)
 	}
 }
@@ -75,11 +75,13 @@ func TestAuthenticateRefuses(t *testing.T) {
 		{"a token with more", w.secret + "A", "", invalid},
 		{"another's case", strings.ToUpper(w.secret), "", invalid},
 		{"an unknown token for somebody", "gsk_x", string(kim), invalid},
+		{"a token of no known form", "x", "", invalid},
 		{"a name without a kind", w.secret, "kim", malformed},
 		{"an unknown kind", w.secret, "leader/lea", malformed},
 		{"a kind in capitals", w.secret, "Customer/kim", malformed},
 		{"no name", w.secret, "customer/", malformed},
 		{"a kind alone", w.secret, "agent", malformed},
+		{"a workspace", w.secret, "workspace/" + w.workspace, malformed},
 		{"a name with a slash", w.secret, "customer/kim/lou", malformed},
 		{"a name with a space", w.secret, "customer/kim ", malformed},
 		{"a name with a line end", w.secret, "customer/kim\n", malformed},
@@ -111,14 +113,76 @@ func TestKeyEnds(t *testing.T) {
 		_, err := w.Authenticate(t.Context(), secret, "")
 		return refusal(err)
 	}
-	const invalid = "Unauthenticated CREDENTIAL_INVALID"
 	equal(t, "before the end", knocks(revoked.Secret)+knocks(expires.Secret), "")
 	do[*goodshipv1.ApiKey](w, backend, &goodshipv1.RevokeApiKeyRequest{ApiKeyId: revoked.ApiKey.Id})
-	equal(t, "once revoked", knocks(revoked.Secret), invalid)
+	equal(t, "once revoked", knocks(revoked.Secret), "Unauthenticated CREDENTIAL_REVOKED")
 	w.clock.Jump(time.Hour - time.Microsecond)
 	equal(t, "just before it expires", knocks(expires.Secret), "")
 	w.clock.Jump(time.Microsecond)
-	equal(t, "when it expires", knocks(expires.Secret), invalid)
+	equal(t, "when it expires", knocks(expires.Secret), "Unauthenticated CREDENTIAL_EXPIRED")
+}
+
+// operator returns the context of a call by the operator, in the world's workspace.
+func (w *world) operator() context.Context {
+	w.t.Helper()
+	c, err := w.Operator(w.t.Context(), "workspace/"+w.workspace)
+	if err != nil {
+		w.t.Fatalf("the operator: got %v, want a caller", err)
+	}
+	return support.WithCaller(w.t.Context(), c)
+}
+
+func TestOperator(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, test := range []struct{ actFor, workspace, want string }{
+		{"", "", ""},
+		{"workspace/" + w.workspace, w.workspace, ""},
+		{"workspace/work_" + strings.Repeat("0", 26), "", "NotFound WORKSPACE_NOT_FOUND workspace_id=work_" + strings.Repeat("0", 26)},
+		{"workspace/", "", "InvalidArgument ACT_FOR_INVALID"},
+		{"workspace/x", "", "InvalidArgument ACT_FOR_INVALID"},
+		{"workspace/" + w.workspace + "/x", "", "InvalidArgument ACT_FOR_INVALID"},
+		{w.workspace, "", "InvalidArgument ACT_FOR_INVALID"},
+		{"workspace", "", "InvalidArgument ACT_FOR_INVALID"},
+		{"customer/kim", "", "InvalidArgument ACT_FOR_INVALID"},
+		{"agent/ada", "", "InvalidArgument ACT_FOR_INVALID"},
+	} {
+		c, err := w.Operator(t.Context(), test.actFor)
+		equal(t, test.actFor+": error", refusal(err), test.want)
+		equal(t, test.actFor+": is the operator", c.Kind == goodshipv1.Caller_CALLER_OPERATOR, test.want == "")
+		equal(t, test.actFor+": workspace", c.Workspace, test.workspace)
+	}
+}
+
+// TestOperatorKeepsKeys has the operator keep a workspace's keys and tokens, from outside of it.
+func TestOperatorKeepsKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	call := func(req proto.Message) proto.Message {
+		t.Helper()
+		reply, err := w.call(w.operator(), req)
+		if err != nil {
+			t.Fatalf("%T: got %v, want none", req, err)
+		}
+		return reply
+	}
+	create := &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop", RequestId: "once"}
+	made := call(create).(*goodshipv1.CreateApiKeyResponse)
+	equal(t, "key works", w.knocks(made.Secret, ""), "")
+	equal(t, "key of a repeated call", call(create).(*goodshipv1.CreateApiKeyResponse).ApiKey.Id, made.ApiKey.Id)
+	equal(t, "same id by the backend", do[*goodshipv1.CreateApiKeyResponse](w, backend, create).ApiKey.Id != made.ApiKey.Id, true)
+	for _, key := range call(&goodshipv1.ListApiKeysRequest{}).(*goodshipv1.ListApiKeysResponse).ApiKeys {
+		call(&goodshipv1.RevokeApiKeyRequest{ApiKeyId: key.Id}) // the last one of the workspace too
+	}
+	equal(t, "the first key", w.knocks(w.secret, ""), credentialRevoked)
+	signing := call(signs(customerTokens)).(*goodshipv1.CreateSigningKeyResponse).SigningKey
+	call(&goodshipv1.RevokeSigningKeyRequest{SigningKeyId: signing.Id})
+	equal(t, "signing keys", len(call(&goodshipv1.ListSigningKeysRequest{}).(*goodshipv1.ListSigningKeysResponse).SigningKeys), 1)
+	token := call(tokenRequest(ada)).(*goodshipv1.CreateTokenResponse).Token
+	equal(t, "token", w.knocks(token, ""), "")
+	call(&goodshipv1.RevokeTokensRequest{AgentId: "ada"})
+	equal(t, "token once revoked", w.knocks(token, ""), credentialRevoked)
+	call(&goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{BrandVoice: "Warm"}, UpdateMask: mask("brand_voice")})
 }
 
 // TestFirstConversationMakesOneCustomer lets a customer who is not known write from many places at once.
@@ -232,7 +296,9 @@ func (w *world) example(method string) proto.Message {
 		return &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{BrandVoice: "Warm"}, UpdateMask: mask("brand_voice")}
 	}
 	req := newRequest(methods()[method])
-	for field, value := range map[string]string{"agent_id": "ada", "customer_id": "kim", "api_key_id": "key_", "reason": "x"} {
+	for field, value := range map[string]string{
+		"agent_id": "ada", "customer_id": "kim", "api_key_id": "key_", "signing_key_id": "sign_", "reason": "x",
+	} {
 		set(req, field, value)
 	}
 	return req

@@ -26,7 +26,7 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 		c := c.knownAs(customer)
 		content := rules.Content{Text: req.Text, Attachments: req.Attachments}
 		if req.ContinueOpen {
-			if open, err := tx.NewestUnresolved(customer.Key); err != nil {
+			if open, err := newestUnresolved(tx, customer); err != nil {
 				return nil, err
 			} else if open != "" {
 				return s.continueOpen(tx, c, open, content)
@@ -44,9 +44,11 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 		return nil, err
 	}
 	if c.isCustomer() { // who may have come into being by this call
-		if c, err = s.asCustomer(ctx, c); err != nil {
+		customer, err := s.customerByID(ctx, c.Workspace, c.ID)
+		if err != nil {
 			return nil, err
 		}
+		c = c.knownAs(customer)
 	}
 	return s.conversation(WithCaller(ctx, c), result.Receipt.ConversationId)
 }
@@ -73,6 +75,8 @@ func checkCreate(c Caller, req *goodshipv1.CreateConversationRequest) error {
 			return fault.Field("outreach_reason", "must be absent when a customer calls")
 		case len(req.Labels) > 0:
 			return fault.Field("labels", "must be absent when a customer calls")
+		case req.ExternalId != "" && c.APIKeyID == "": // else anybody could try which ids are taken
+			return fault.Field("external_id", "must be absent when a customer calls: a backend that acts for the customer gives it")
 		}
 		return nil
 	}
@@ -94,7 +98,7 @@ func customerOf(tx store.Tx, c Caller, id string) (*storev1.CustomerRecord, erro
 	case c.isCustomer():
 		return knownCustomer(tx, c.ID)
 	case c.isAgent():
-		customer, err := tx.Customer(id)
+		customer, err := customerIn(tx, id)
 		return customer, orMissing(err, noCustomer(id))
 	}
 	return knownCustomer(tx, id)
@@ -199,7 +203,7 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 
 // query makes the store's query of a request's filters.
 func (s *Service) query(ctx context.Context, c Caller, req *goodshipv1.ListConversationsRequest) (store.Query, error) {
-	q := store.Query{State: req.State, Outcome: req.Outcome, OwnerID: req.OwnerId, Unowned: req.Unowned, Label: req.Label, CustomerKey: c.CustomerKey}
+	q := store.Query{State: req.State, Outcome: req.Outcome, OwnerID: req.OwnerId, Unowned: req.Unowned, Label: req.Label}
 	if req.ActiveAfter != nil {
 		q.ActiveFrom = req.ActiveAfter.AsTime()
 	}
@@ -213,17 +217,18 @@ func (s *Service) query(ctx context.Context, c Caller, req *goodshipv1.ListConve
 		}
 	}
 	if c.isCustomer() {
+		q.CustomerKeys = c.CustomerKeys
 		return q, checkCustomerFilter(req)
 	}
 	if req.OwnerId != "" && req.Unowned {
 		return q, fault.Field("unowned", "cannot go with owner_id")
 	}
 	if req.CustomerId != "" {
-		customer, err := s.store.Customer(ctx, c.Workspace, req.CustomerId)
+		customer, err := s.customerByID(ctx, c.Workspace, req.CustomerId)
 		if err != nil {
 			return q, orMissing(err, noCustomer(req.CustomerId))
 		}
-		q.CustomerKey = customer.Key
+		q.CustomerKeys = keysOf(customer)
 	}
 	return q, nil
 }
@@ -272,7 +277,7 @@ func (s *Service) DismissConversation(ctx context.Context, req *goodshipv1.Dismi
 		if err := u.Dismiss(req.Reason, req.SeenRevision); err != nil || !req.BlockCustomer {
 			return err
 		}
-		customer, err := u.tx.CustomerByKey(u.Head.CustomerKey)
+		customer, err := customerUnder(u.tx, u.Head.CustomerKey)
 		if err != nil {
 			return err
 		}

@@ -159,7 +159,13 @@ var deeds = map[string]deed{
 	"RateConversation": {kim, solved, func(_ *world, id string) proto.Message {
 		return &goodshipv1.RateConversationRequest{ConversationId: id, ResolutionNumber: 1, Rating: &goodshipv1.Rating{Solved: proto.Bool(true), Personal: 5, Easy: 4, Comment: "Aye"}}
 	}},
+	"CreateWorkspace": {operator, nil, func(*world, string) proto.Message {
+		return &goodshipv1.CreateWorkspaceRequest{DisplayName: "Another product"}
+	}},
 	"CreateApiKey": {backend, nil, func(*world, string) proto.Message { return &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop"} }},
+	"CreateSigningKey": {backend, nil, func(*world, string) proto.Message {
+		return &goodshipv1.CreateSigningKeyRequest{TokenKind: goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER}
+	}},
 }
 
 // TestDeedsAreComplete holds the table to the contract: each deed succeeds, and none is missing.

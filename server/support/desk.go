@@ -34,11 +34,8 @@ func (s *Service) SetAvailability(ctx context.Context, req *goodshipv1.SetAvaila
 			return nil, err
 		}
 		after = workspace.Workspace.AwayAfter.AsDuration()
-		if agent, err = tx.Agent(c.ID); err != nil {
-			return nil, orMissing(err, noAgent(c.ID))
-		}
-		if agent.Agent.DisableTime != nil {
-			return nil, agentDisabled(c.ID)
+		if agent, err = c.agentIn(tx); err != nil {
+			return nil, err
 		}
 		agent.Agent.AvailableUntilTime = nil
 		if !until.IsZero() {

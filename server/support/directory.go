@@ -132,7 +132,7 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCustomerRequest) (*goodshipv1.Customer, error) {
 	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.CustomerId}
 	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
-		r, err := tx.Customer(req.CustomerId)
+		r, err := customerIn(tx, req.CustomerId)
 		if errors.Is(err, store.ErrNotFound) && req.Etag == "" {
 			r, err = knownCustomer(tx, req.CustomerId)
 		}
@@ -157,7 +157,7 @@ func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCust
 
 // knownCustomer returns the customer with an id, made if missing.
 func knownCustomer(tx store.Tx, id string) (*storev1.CustomerRecord, error) {
-	r, err := tx.Customer(id)
+	r, err := customerIn(tx, id)
 	if !errors.Is(err, store.ErrNotFound) {
 		return r, err
 	}
@@ -167,7 +167,7 @@ func knownCustomer(tx store.Tx, id string) (*storev1.CustomerRecord, error) {
 
 // GetCustomer returns a customer.
 func (s *Service) GetCustomer(ctx context.Context, req *goodshipv1.GetCustomerRequest) (*goodshipv1.Customer, error) {
-	r, err := s.store.Customer(ctx, callerFrom(ctx).Workspace, req.CustomerId)
+	r, err := s.customerByID(ctx, callerFrom(ctx).Workspace, req.CustomerId)
 	if err != nil {
 		return nil, orMissing(err, noCustomer(req.CustomerId))
 	}
@@ -180,7 +180,7 @@ func customer(r *storev1.CustomerRecord) *goodshipv1.Customer {
 	return r.Customer
 }
 
-// ListCustomers lists customers by id.
+// ListCustomers lists customers by id. Visitors who signed in are no customers of their own.
 func (s *Service) ListCustomers(ctx context.Context, req *goodshipv1.ListCustomersRequest) (*goodshipv1.ListCustomersResponse, error) {
 	c := callerFrom(ctx)
 	p, err := s.openPage(c, req)
@@ -194,15 +194,23 @@ func (s *Service) ListCustomers(ctx context.Context, req *goodshipv1.ListCustome
 	reply := &goodshipv1.ListCustomersResponse{}
 	records, reply.NextPageToken = cut(p, records, func(r *storev1.CustomerRecord) string { return r.Customer.Id })
 	for _, r := range records {
-		reply.Customers = append(reply.Customers, customer(r))
+		if r.SignedInKey == "" {
+			reply.Customers = append(reply.Customers, customer(r))
+		}
 	}
 	return reply, nil
 }
 
 // BlockCustomer keeps a customer from writing, or lifts that.
 func (s *Service) BlockCustomer(ctx context.Context, req *goodshipv1.BlockCustomerRequest) (*goodshipv1.Customer, error) {
-	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-		r, err := tx.Customer(req.CustomerId)
+	c := callerFrom(ctx)
+	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		if c.isAgent() {
+			if _, err := c.agentIn(tx); err != nil {
+				return nil, err
+			}
+		}
+		r, err := customerIn(tx, req.CustomerId)
 		if err != nil {
 			return nil, orMissing(err, noCustomer(req.CustomerId))
 		}

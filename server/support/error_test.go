@@ -68,6 +68,9 @@ var aboutRequests = map[string]provocation{
 	"API_KEY_NOT_FOUND": {backend, waits, on(func(string) *goodshipv1.RevokeApiKeyRequest {
 		return &goodshipv1.RevokeApiKeyRequest{ApiKeyId: "key_" + strings.Repeat("0", 26)}
 	}), "NotFound API_KEY_NOT_FOUND"},
+	"SIGNING_KEY_NOT_FOUND": {backend, waits, on(func(string) *goodshipv1.RevokeSigningKeyRequest {
+		return &goodshipv1.RevokeSigningKeyRequest{SigningKeyId: "sign_" + strings.Repeat("0", 26)}
+	}), "NotFound SIGNING_KEY_NOT_FOUND"},
 	"EXTERNAL_ID_TAKEN": {backend, func(w *world) string {
 		return do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{Text: "x", ExternalId: "case-1"}).Id
 	}, on(func(string) *goodshipv1.CreateConversationRequest {
@@ -157,6 +160,11 @@ var aboutPeople = map[string]provocation{
 	"KEY_REVOKES_ITSELF": {backend, func(w *world) string {
 		return do[*goodshipv1.ListApiKeysResponse](w, backend, &goodshipv1.ListApiKeysRequest{}).ApiKeys[0].Id
 	}, on(func(id string) *goodshipv1.RevokeApiKeyRequest { return &goodshipv1.RevokeApiKeyRequest{ApiKeyId: id} }), "FailedPrecondition KEY_REVOKES_ITSELF"},
+	"SIGNING_KEYS_LIVE": {backend, func(w *world) string {
+		first := do[*goodshipv1.CreateSigningKeyResponse](w, backend, signs(leaderTokens))
+		do[*goodshipv1.CreateSigningKeyResponse](w, backend, signs(leaderTokens))
+		return first.SigningKey.Id
+	}, on(func(string) *goodshipv1.CreateSigningKeyRequest { return signs(leaderTokens) }), "FailedPrecondition SIGNING_KEYS_LIVE signing_key_id=ID"},
 	"LIMIT_REACHED": {ada, func(w *world) string {
 		id := owned(w)
 		for n := range 20 {
@@ -175,6 +183,8 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	provoked := []string{ // elsewhere, by
 		"CREDENTIAL_INVALID", "ACT_FOR_INVALID", "SCOPE_MISSING", "AGENT_DISABLED", // TestAuthenticateRefuses
+		"CREDENTIAL_EXPIRED", "CREDENTIAL_REVOKED", // TestKeyEnds
+		"WORKSPACE_NOT_FOUND",                          // TestOperator
 		"STORE_UNAVAILABLE", "STORE_FULL", "DATA_LOSS", // TestStoreFails
 		"SECRET_ALREADY_SHOWN", // TestReplayReadsAsNow
 	}
@@ -193,7 +203,7 @@ func TestRefusals(t *testing.T) {
 	}
 	transport := []string{
 		"UNKNOWN_FIELD", "MALFORMED_REQUEST", "REQUEST_TOO_LARGE", "PATH_NOT_FOUND", "METHOD_NOT_ALLOWED", "CREDENTIAL_MISSING",
-		"CALLER_NOT_ALLOWED", "INTERNAL", "CALL_ENDED", "UNSPECIFIED",
+		"CALLER_NOT_ALLOWED", "INTERNAL", "CALL_ENDED", "UNSPECIFIED", "RATE_LIMITED", "ORIGIN_NOT_ALLOWED",
 	}
 	for _, name := range goodshipv1.ErrorReason_name {
 		reason := strings.TrimPrefix(name, "ERROR_REASON_")

@@ -13,6 +13,7 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/support/rules"
+	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -26,16 +27,29 @@ type Service struct {
 	goodshipv1.UnimplementedDeskServiceServer
 	goodshipv1.UnimplementedDirectoryServiceServer
 	goodshipv1.UnimplementedAdminServiceServer
+	goodshipv1.UnimplementedOperatorServiceServer
 
 	store    store.Store
 	presence *presence
 	hours    sync.Map // by workspace, parsedHours: loading a time zone reads files
+	verified verifiedTokens
+	origins  origins
+}
+
+// Options are what a service may be given. The zero value is fit for use.
+type Options struct {
+	// MeterProvider is told of waits, promises and the line; nothing is measured if nil.
+	MeterProvider metric.MeterProvider
 }
 
 // New returns the services over a store, whose clock is theirs too. Every agent counts as present from now on until they are
 // away.
-func New(s store.Store) *Service {
-	return &Service{store: s, presence: newPresence(s.Now())}
+func New(s store.Store, o Options) (*Service, error) {
+	s, err := measure(s, o.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{store: tracedStore{s}, presence: newPresence(s.Now())}, nil
 }
 
 // Ready returns nil while calls are served, or why not.

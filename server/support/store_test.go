@@ -16,13 +16,13 @@ import (
 )
 
 // openStore returns an empty store of the engine that all tests of the package run on.
-func openStore(t *testing.T, now func() time.Time) store.Store {
+func openStore(t testing.TB, now func() time.Time) store.Store {
 	t.Helper()
 	return openStoreIn(t, t.TempDir(), now)
 }
 
 // openStoreIn opens the store in a directory.
-func openStoreIn(t *testing.T, dir string, now func() time.Time) store.Store {
+func openStoreIn(t testing.TB, dir string, now func() time.Time) store.Store {
 	t.Helper()
 	s, err := bolt.Open(filepath.Join(dir, "goodship.db"), bolt.Options{Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -66,6 +66,8 @@ type hooked struct {
 	afterUnit func()
 	// afterHead, if set, runs after every reading of a head outside units.
 	afterHead func()
+	// afterCustomer, if set, runs after every reading of a customer outside units.
+	afterCustomer func()
 	// tx, if set, stands between every unit and its transaction.
 	tx func(store.Tx) store.Tx
 	// failure, if set, is what every unit fails with, without running.
@@ -101,6 +103,14 @@ func (s *hooked) Conversation(ctx context.Context, workspace, id string) (*store
 		s.afterHead()
 	}
 	return head, err
+}
+
+func (s *hooked) Customer(ctx context.Context, workspace, id string) (*storev1.CustomerRecord, error) {
+	r, err := s.Store.Customer(ctx, workspace, id)
+	if s.afterCustomer != nil {
+		s.afterCustomer()
+	}
+	return r, err
 }
 
 // image returns all that can be read from a store, in stored form, by a name for each thing.

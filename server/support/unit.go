@@ -99,7 +99,7 @@ func (s *Service) begin(tx store.Tx, c Caller, id string) (*unit, error) {
 	if err != nil {
 		return nil, orMissing(err, noConversation())
 	}
-	if c.isCustomer() && head.CustomerKey != c.CustomerKey {
+	if c.isCustomer() && !c.owns(head) {
 		return nil, noConversation()
 	}
 	etag, due := headEtag(c, head), head.DueTime
@@ -150,20 +150,23 @@ func (s *Service) situation(tx store.Tx, c Caller, head *storev1.Head) (rules.Si
 func introduce(tx store.Tx, c Caller, s *rules.Situation) error {
 	switch {
 	case c.isAgent():
-		agent, err := tx.Agent(c.ID)
+		agent, err := c.agentIn(tx)
 		if err != nil {
-			return orMissing(err, noAgent(c.ID))
-		}
-		if agent.Agent.DisableTime != nil {
-			return agentDisabled(c.ID)
+			return err
 		}
 		if agent.Agent.Role != goodshipv1.Role_ROLE_LEADER {
 			s.Actor.Kind = goodshipv1.ActorKind_ACTOR_KIND_AGENT // who was a leader when the call came
 		}
 		s.Actor.Persona = &goodshipv1.Persona{DisplayName: agent.Agent.DisplayName, AvatarUri: agent.Agent.AvatarUri}
 	case c.isCustomer():
-		customer, err := tx.CustomerByKey(c.CustomerKey)
+		if err := stillHere(tx, c); err != nil {
+			return err
+		}
+		customer, err := customerUnder(tx, c.CustomerKeys[0])
 		if err != nil {
+			return err
+		}
+		if err := c.checkToken(customer.TokenNotBeforeTime); err != nil {
 			return err
 		}
 		s.Block = customer.Customer.Block

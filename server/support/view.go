@@ -49,6 +49,7 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	"goodship.v1.ListConversationsResponse": {"conversations": shown, "next_page_token": shown, "watch_cursor": shown},
 	"goodship.v1.ListMessagesResponse":      {"messages": shown, "next_page_token": shown, "revision": hidden, "watch_cursor": shown},
 	"goodship.v1.ListResolutionsResponse":   {"resolutions": shown, "next_page_token": shown},
+	"goodship.v1.SignInVisitorResponse":     {"visitor_id": shown},
 	"google.protobuf.Timestamp":             {"seconds": shown, "nanos": shown},
 }
 
@@ -91,7 +92,7 @@ func (s *Service) visible(ctx context.Context, id string) (*storev1.Head, error)
 	if err != nil {
 		return nil, orMissing(err, noConversation())
 	}
-	if c.isCustomer() && head.CustomerKey != c.CustomerKey {
+	if c.isCustomer() && !c.owns(head) {
 		return nil, noConversation()
 	}
 	return head, nil
@@ -124,7 +125,7 @@ func (s *Service) seen(ctx context.Context, h *storev1.Head) (*goodshipv1.Conver
 		slices.SortFunc(conv.Participants, func(a, b *goodshipv1.Participant) int { return int(a.Number - b.Number) })
 		return ForCustomer(conv), nil
 	}
-	customer, err := s.store.CustomerByKey(ctx, c.Workspace, h.CustomerKey)
+	customer, err := s.customerByKey(ctx, c.Workspace, h.CustomerKey)
 	if err != nil {
 		return nil, err
 	}

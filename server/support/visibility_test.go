@@ -54,7 +54,7 @@ func TestInnerLifeIsInvisible(t *testing.T) {
 			w.updates(&goodshipv1.Workspace{Promise: durationpb.New(time.Hour)}, "promise")
 			closed := solved(w)
 			w.confirms(kim, closed)
-			ids := []string{closed, helped(w), solved(w), owned(w), waits(w)}
+			ids := []string{closed, helped(w), solved(w), owned(w), waits(w), signedIn(w)}
 			w.opens(lou, "Hello?")
 			r, want := rand.New(rand.NewPCG(seed, 0)), w.customerView(kim)
 			done := 0
@@ -79,6 +79,15 @@ func TestInnerLifeIsInvisible(t *testing.T) {
 			}
 		})
 	}
+}
+
+// signedIn returns a conversation that a visitor opened who is a customer now.
+func signedIn(w *world) string {
+	s := w.site()
+	session := s.comes()
+	id := s.asks(session)
+	equal(w.t, "sign in", w.signsIn(kim, session.Token), "")
+	return id
 }
 
 // innerAct returns one of the things that are not public, by somebody. Who has not spoken marks what they have read.
@@ -130,9 +139,14 @@ func TestCanaries(t *testing.T) {
 	const captain, mate person = "agent/canary-captain", "agent/canary-mate"
 	w.employ(captain, goodshipv1.Role_ROLE_AGENT)
 	w.employ(mate, goodshipv1.Role_ROLE_LEADER)
+	page := w.site()
+	session := page.comes()
+	visitor := bearer(session.Token)
 	ids := []string{}
-	for n := range 4 {
-		id := w.opens(kim, "Hello?")
+	for n := range 8 {
+		by := []person{kim, visitor}[n/4]
+		n %= 4
+		id := w.opens(by, "Hello?")
 		ids = append(ids, id)
 		do[*goodshipv1.Conversation](w, mate, &goodshipv1.UpdateConversationRequest{
 			ConversationId: id, UpdateMask: mask("context", "labels"),
@@ -151,28 +165,38 @@ func TestCanaries(t *testing.T) {
 			w.proposes(captain, id)
 		}
 		if n > 2 {
-			w.confirms(kim, id)
+			w.confirms(by, id)
 		}
 		do[*goodshipv1.ReadMark](w, mate, &goodshipv1.MarkReadRequest{ConversationId: id, Number: 1})
 	}
 	w.reaches(backend, lou, "Better?")
-	for _, p := range []person{kim, lou} {
+	for _, p := range []person{kim, lou, visitor} {
 		for name, text := range w.customerView(p) {
 			noCanary(t, name, text)
 		}
 	}
+	callers := map[goodshipv1.Caller][]person{
+		goodshipv1.Caller_CALLER_CUSTOMER: {kim, lou}, goodshipv1.Caller_CALLER_VISITOR: {visitor}, goodshipv1.Caller_CALLER_WIDGET: {bearer(page.key)},
+	}
 	for name, m := range methods() {
-		if slices.Contains(m.callers, goodshipv1.Caller_CALLER_CUSTOMER) {
-			w.provokes(name, ids)
+		for _, kind := range m.callers {
+			w.provokes(name, ids, callers[kind])
 		}
+	}
+	equal(t, "sign in", w.signsIn(lou, session.Token), "")
+	for name, text := range w.customerView(lou) {
+		noCanary(t, name, text)
 	}
 }
 
-// provokes makes calls of a customer's that succeed or fail in many ways.
-func (w *world) provokes(name string, ids []string) {
+// provokes makes calls of customers' that succeed or fail in many ways.
+func (w *world) provokes(name string, ids []string, callers []person) {
+	if len(callers) == 0 {
+		return
+	}
 	base := newWorld(w.t).example(name)
 	for _, id := range ids {
-		for _, p := range []person{kim, lou} {
+		for _, p := range callers {
 			for _, number := range []int32{0, 1, 2, 3, 99} {
 				req := proto.Clone(base)
 				m, fields := req.ProtoReflect(), req.ProtoReflect().Descriptor().Fields()
@@ -182,7 +206,7 @@ func (w *world) provokes(name string, ids []string) {
 						m.Set(f, protoreflect.ValueOfInt32(number))
 					}
 				}
-				for _, field := range []string{"owner_id", "label", "etag", "page_token", "external_id", "customer_id"} {
+				for _, field := range []string{"owner_id", "label", "etag", "page_token", "external_id", "customer_id", "renewal_token", "visitor_token"} {
 					if number > 2 {
 						set(req, field, "vip")
 					}
@@ -201,7 +225,7 @@ func (w *world) provokes(name string, ids []string) {
 	}
 }
 
-func noCanary(t *testing.T, what, text string) {
+func noCanary(t testing.TB, what, text string) {
 	t.Helper()
 	if strings.Contains(text, "canary") || strings.Contains(text, "The real") {
 		t.Errorf("%s: got %q, want nothing of what agents keep among themselves", what, text)
@@ -227,12 +251,19 @@ func TestForeignIsMissing(t *testing.T) {
 			kinds := map[goodshipv1.Caller]person{
 				goodshipv1.Caller_CALLER_BACKEND: backend, goodshipv1.Caller_CALLER_AGENT: ada,
 				goodshipv1.Caller_CALLER_LEADER: lea, goodshipv1.Caller_CALLER_CUSTOMER: kim,
+				goodshipv1.Caller_CALLER_VISITOR: bearer(other.site().comes().Token),
 			}
 			for _, kind := range m.callers {
-				other.foreign(kinds[kind], req, missing)
-				if kind == goodshipv1.Caller_CALLER_CUSTOMER {
-					w.foreign(lou, req, missing)
-				}
+				p, ok := kinds[kind]
+				equal(t, "a caller of this kind is there", ok, true)
+				other.foreign(p, req, missing)
+			}
+			if slices.Contains(m.callers, goodshipv1.Caller_CALLER_CUSTOMER) {
+				w.foreign(lou, req, missing)
+				session := w.site().comes()
+				w.foreign(bearer(session.Token), req, missing)
+				equal(t, "sign in", w.signsIn(lou, session.Token), "")
+				w.foreign(lou, req, missing)
 			}
 		})
 	}

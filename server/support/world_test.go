@@ -35,8 +35,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// person is who a call is made for, as `goodship-act-for` names them; the backend itself is nobody.
+// person is who a call is made for, as `goodship-act-for` names them; the backend itself is nobody. Or it is who comes with a
+// credential of their own (bearer).
 type person string
+
+// bearer is who comes with a credential.
+func bearer(credential string) person { return person("bearer/" + credential) }
 
 // The people of every world: two agents and a leader, who are in its directory, and customers, who come by calling.
 const (
@@ -46,6 +50,9 @@ const (
 	lea     person = "agent/lea"
 	kim     person = "customer/kim"
 	lou     person = "customer/lou"
+
+	// operator is who runs the server.
+	operator person = "operator"
 )
 
 // id is the product's id of the person.
@@ -57,28 +64,29 @@ func (p person) id() string {
 // world is a server without a transport: the service over a store, one clock for both, and a workspace with people.
 type world struct {
 	*support.Service
-	t         *testing.T
+	t         testing.TB
 	clock     *storetest.Clock
 	store     store.Store
 	workspace string
 	secret    string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	clock := storetest.NewClock()
 	return foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 }
 
 // foundWorld makes a world on a store that may hold others.
-func foundWorld(t *testing.T, clock *storetest.Clock, s store.Store) *world {
+func foundWorld(t testing.TB, clock *storetest.Clock, s store.Store) *world {
 	t.Helper()
 	w := &world{t: t, clock: clock, store: s}
 	w.restart()
-	var err error
-	if w.workspace, w.secret, err = w.CreateWorkspace(t.Context(), "The product"); err != nil {
+	made, err := w.CreateWorkspace(w.asOperator(), &goodshipv1.CreateWorkspaceRequest{DisplayName: "The product"})
+	if err != nil {
 		t.Fatalf("make a workspace: %v", err)
 	}
+	w.workspace, w.secret = made.Workspace.Id, made.Secret
 	w.employ(ada, goodshipv1.Role_ROLE_AGENT)
 	w.employ(ben, goodshipv1.Role_ROLE_AGENT)
 	w.employ(lea, goodshipv1.Role_ROLE_LEADER)
@@ -89,7 +97,11 @@ func foundWorld(t *testing.T, clock *storetest.Clock, s store.Store) *world {
 
 // restart begins a new life of the service, over the same store.
 func (w *world) restart() {
-	w.Service = support.New(w.store)
+	svc, err := support.New(w.store, support.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Service = svc
 }
 
 // employ puts an agent into the directory.
@@ -106,10 +118,22 @@ func (w *world) knows(p person) {
 	do[*goodshipv1.Customer](w, backend, &goodshipv1.UpsertCustomerRequest{CustomerId: p.id(), Customer: &goodshipv1.Customer{}})
 }
 
+// asOperator returns the context of a new call by who runs the server, in no workspace.
+func (w *world) asOperator() context.Context {
+	return support.WithCaller(w.t.Context(), support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR})
+}
+
 // by returns the context of a new call for somebody.
 func (w *world) by(p person) context.Context {
 	w.t.Helper()
-	c, err := w.Authenticate(w.t.Context(), w.secret, string(p))
+	if p == operator {
+		return w.asOperator()
+	}
+	credential, actFor := w.secret, string(p)
+	if own, ok := strings.CutPrefix(string(p), "bearer/"); ok {
+		credential, actFor = own, ""
+	}
+	c, err := w.Authenticate(w.t.Context(), credential, actFor)
 	if err != nil {
 		w.t.Fatalf("authenticate %q: got %v, want a caller", p, err)
 	}
@@ -180,6 +204,9 @@ func (w *world) call(ctx context.Context, req proto.Message) (proto.Message, err
 
 // dispatch calls the method of a request.
 func (w *world) dispatch(ctx context.Context, req proto.Message) (proto.Message, error) {
+	if backup, ok := req.(*goodshipv1.BackupStoreRequest); ok { // the one stream
+		return &goodshipv1.BackupStoreResponse{}, w.BackupStore(backup, &received{ctx: ctx})
+	}
 	name := strings.TrimSuffix(string(req.ProtoReflect().Descriptor().Name()), "Request")
 	out := reflect.ValueOf(w.Service).MethodByName(name).Call([]reflect.Value{reflect.ValueOf(ctx), reflect.ValueOf(req)})
 	err, _ := out[1].Interface().(error)

@@ -345,7 +345,7 @@ func BenchmarkRead(b *testing.B) {
 		{"ListPage20/owner", listPage(b, st, store.Query{OwnerID: "agent_10", State: goodshipv1.State_STATE_WAITING})},
 		{"ListPage20/line", listPage(b, st, store.Query{Order: store.ByLine})},
 		{"ListPage20/resolved", listPage(b, st, store.Query{State: goodshipv1.State_STATE_RESOLVED})},
-		{"ListPage20/customer", listPage(b, st, store.Query{CustomerKey: fmt.Sprintf("cust_06d8m2k5e1%016d", 7)})},
+		{"ListPage20/customer", listPage(b, st, store.Query{CustomerKeys: []string{fmt.Sprintf("cust_06d8m2k5e1%016d", 7)}})},
 	}
 	for _, read := range reads {
 		b.Run(read.name, func(b *testing.B) {

@@ -48,6 +48,8 @@ type Store struct {
 	sealer *store.Sealer
 	clock  *clock
 	hooks  hooks
+	// metrics are nil if nothing is measured.
+	metrics *metrics
 
 	// published is what readers see.
 	published atomic.Pointer[published]
@@ -82,7 +84,7 @@ type hooks struct {
 	beforeApply, beforeCommit, afterCommit func() error
 }
 
-func newStore(db *bbolt.DB, o Options, sealer *store.Sealer, ix *index, c *clock) *Store {
+func newStore(db *bbolt.DB, o Options, sealer *store.Sealer, ix *index, c *clock, m *metrics) *Store {
 	nothing := func() error { return nil }
 	s := &Store{
 		db:      db,
@@ -90,6 +92,7 @@ func newStore(db *bbolt.DB, o Options, sealer *store.Sealer, ix *index, c *clock
 		sealer:  sealer,
 		clock:   c,
 		hooks:   hooks{nothing, nothing, nothing},
+		metrics: m,
 		queue:   make(chan *unit, queueSize),
 		written: make(chan struct{}),
 		closing: make(chan struct{}),

@@ -167,6 +167,8 @@ func (w *writer) execute(u *unit) {
 	if !u.taken.CompareAndSwap(false, true) {
 		return
 	}
+	u.watch.begin()
+	defer u.watch.apply()
 	w.batch.units = append(w.batch.units, u)
 	if u.err = u.ctx.Err(); u.err != nil {
 		return
@@ -303,9 +305,11 @@ func (b *batch) write(at place, value []byte) error {
 func (w *writer) commit() {
 	b := w.batch
 	w.batch, w.last = nil, len(b.units)
+	watch := b.watch()
 	if b.err == nil && b.tx != nil {
 		b.err = w.commitFile(b)
 	}
+	watch.end(b)
 	switch {
 	case b.err != nil:
 		w.fail(b)
@@ -317,6 +321,7 @@ func (w *writer) commit() {
 	for _, u := range b.units {
 		close(u.done)
 	}
+	w.store.metrics.committed(b, watch)
 	if w.commits++; w.commits%adviseEvery == 0 {
 		w.store.adviseCompaction()
 	}

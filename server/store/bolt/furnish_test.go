@@ -183,7 +183,7 @@ func imageOf(ctx context.Context, st store.Store, n int) image {
 	}
 	for name, q := range map[string]store.Query{
 		"all": {}, "line": {Order: store.ByLine}, "resolved": {State: goodshipv1.State_STATE_RESOLVED},
-		"owned": {OwnerID: "agent_1"}, "customer": {CustomerKey: "key of conv_000"},
+		"owned": {OwnerID: "agent_1"}, "customer": {CustomerKeys: []string{"key of conv_000"}},
 	} {
 		see(img, "list "+name, func() ([]*storev1.Head, error) {
 			heads, _, err := st.List(ctx, workspace, q, nil, 1000)

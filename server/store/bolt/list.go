@@ -144,7 +144,7 @@ func (p *page) mayHold(e *entry) bool {
 	return (q.State == goodshipv1.State_STATE_UNSPECIFIED || e.state == q.State) &&
 		(q.OwnerID == "" || e.owner.Value() == q.OwnerID) &&
 		(!q.Unowned || e.owner == nobody) &&
-		(q.CustomerKey == "" || e.customer == q.CustomerKey) &&
+		(len(q.CustomerKeys) == 0 || slices.Contains(q.CustomerKeys, e.customer)) &&
 		e.activity >= p.activeFrom && (e.activity < p.activeBefore || q.ActiveBefore.IsZero())
 }
 
@@ -162,14 +162,18 @@ func (v *view) candidates(w *workspace, q store.Query, after *store.Position) ca
 			from = position
 		}
 	}
-	open, resolved := v.open(w, q, from), v.resolved(w, q, from)
-	switch {
-	case q.State == goodshipv1.State_STATE_RESOLVED || q.Outcome != goodshipv1.Outcome_OUTCOME_UNSPECIFIED:
-		return resolved
-	case q.State != goodshipv1.State_STATE_UNSPECIFIED:
-		return open
+	resolved := q.State == goodshipv1.State_STATE_RESOLVED || q.Outcome != goodshipv1.Outcome_OUTCOME_UNSPECIFIED
+	var sources []candidates
+	if !resolved {
+		sources = append(sources, v.open(w, q, from))
 	}
-	return &merge{sources: [2]candidates{open, resolved}}
+	if resolved || q.State == goodshipv1.State_STATE_UNSPECIFIED {
+		sources = append(sources, v.resolved(w, q, from)...)
+	}
+	if len(sources) == 1 {
+		return sources[0]
+	}
+	return newMerge(sources)
 }
 
 // before says whether one comes before another by time and id, upwards.
@@ -194,8 +198,8 @@ func (v *view) open(w *workspace, q store.Query, from candidate) candidates {
 	activity := func(e *entry) int64 { return e.activity }
 	pivot := &entry{workspace: w, activity: from.at, id: from.id}
 	switch {
-	case q.CustomerKey != "":
-		return v.ofCustomer(w, q.CustomerKey, from)
+	case len(q.CustomerKeys) > 0:
+		return v.ofCustomers(w, q.CustomerKeys, from)
 	case q.OwnerID != "":
 		pivot.owner = unique.Make(q.OwnerID)
 		return v.index.from(ownerOrder, pivot, activity, func(e *entry) bool { return e.workspace == w && e.owner == pivot.owner })
@@ -204,20 +208,30 @@ func (v *view) open(w *workspace, q store.Query, from candidate) candidates {
 	}
 }
 
-// ofCustomer returns a customer's open conversations. They are few, and memory has them by creation.
-func (v *view) ofCustomer(w *workspace, customer string, from candidate) candidates {
+// ofCustomers returns customers' open conversations. They are few, and memory has them by creation.
+func (v *view) ofCustomers(w *workspace, customers []string, from candidate) candidates {
 	var all []*entry
-	v.index.orders[customerOrder].Ascend(&entry{workspace: w, customer: customer, create: math.MaxInt64}, func(e *entry) bool {
-		if e.workspace != w || e.customer != customer {
-			return false
-		}
-		if (candidate{at: e.activity, id: e.id}).before(from) {
-			all = append(all, e)
-		}
-		return true
-	})
+	for _, customer := range distinct(customers) {
+		v.index.orders[customerOrder].Ascend(&entry{workspace: w, customer: customer, create: math.MaxInt64}, func(e *entry) bool {
+			if e.workspace != w || e.customer != customer {
+				return false
+			}
+			if (candidate{at: e.activity, id: e.id}).before(from) {
+				all = append(all, e)
+			}
+			return true
+		})
+	}
 	slices.SortFunc(all, compareActivity)
 	return &listed{all}
+}
+
+// distinct returns the keys, each once: a list shows no conversation twice, whoever asks how.
+func distinct(keys []string) []string {
+	if len(keys) < 2 {
+		return keys
+	}
+	return slices.Compact(slices.Sorted(slices.Values(keys)))
 }
 
 // listed are candidates that were gathered before.
@@ -270,14 +284,22 @@ type stored struct {
 	prefix []byte
 }
 
-// resolved returns what is RESOLVED, newest activity first, below a position.
-func (v *view) resolved(w *workspace, q store.Query, from candidate) candidates {
-	s := &stored{file: &v.file, table: resolvedTable, prefix: workspacePrefix(w.number)}
-	if q.CustomerKey != "" {
-		s.table, s.prefix = customerTable, customerPrefix(w.number, q.CustomerKey)
+// resolved returns what is RESOLVED below a position: one run, or one for each customer, newest activity first.
+func (v *view) resolved(w *workspace, q store.Query, from candidate) []candidates {
+	if len(q.CustomerKeys) == 0 {
+		return []candidates{v.stored(resolvedTable, workspacePrefix(w.number), from)}
 	}
-	s.cursor = v.bucket(s.table).Cursor()
-	s.cursor.Seek(append(appendTime(bytes.Clone(s.prefix), from.at), from.id...))
+	var runs []candidates
+	for _, customer := range distinct(q.CustomerKeys) {
+		runs = append(runs, v.stored(customerTable, customerPrefix(w.number, customer), from))
+	}
+	return runs
+}
+
+// stored returns what an index has under a prefix below a position.
+func (v *view) stored(t table, prefix []byte, from candidate) *stored {
+	s := &stored{file: &v.file, table: t, prefix: prefix, cursor: v.bucket(t).Cursor()}
+	s.cursor.Seek(append(appendTime(bytes.Clone(prefix), from.at), from.id...))
 	return s
 }
 
@@ -298,36 +320,49 @@ func (s *stored) next() (candidate, bool, error) {
 
 var errKey = errors.New("its key is none of ours")
 
-// merge merges two kinds of candidates, newest first.
-type merge struct {
-	sources [2]candidates
-	heads   [2]candidate
-	have    [2]bool
-	begun   bool
+// merge merges runs of candidates, newest first.
+type merge struct{ runs []run }
+
+// run is a run of candidates, and the first of it that was not given out yet, if it was looked at.
+type run struct {
+	candidates
+	first        candidate
+	known, ended bool
+}
+
+func newMerge(sources []candidates) *merge {
+	m := &merge{make([]run, len(sources))}
+	for i, s := range sources {
+		m.runs[i].candidates = s
+	}
+	return m
 }
 
 func (m *merge) next() (candidate, bool, error) {
-	if !m.begun {
-		m.begun = true
-		for i := range m.sources {
-			if err := m.advance(i); err != nil {
-				return candidate{}, false, err
-			}
+	var newest *run
+	for i := range m.runs {
+		r := &m.runs[i]
+		if err := r.look(); err != nil {
+			return candidate{}, false, err
+		}
+		if !r.ended && (newest == nil || newest.first.before(r.first)) {
+			newest = r
 		}
 	}
-	i := 0
-	if !m.have[0] || m.have[1] && m.heads[0].before(m.heads[1]) {
-		i = 1
-	}
-	c, ok := m.heads[i], m.have[i]
-	if !ok {
+	if newest == nil {
 		return candidate{}, false, nil
 	}
-	return c, true, m.advance(i)
+	newest.known = false
+	return newest.first, true, nil
 }
 
-func (m *merge) advance(i int) (err error) {
-	m.heads[i], m.have[i], err = m.sources[i].next()
+// look makes the first one known.
+func (r *run) look() error {
+	if r.known || r.ended {
+		return nil
+	}
+	first, ok, err := r.next()
+	r.first, r.known, r.ended = first, true, !ok
 	return err
 }
 
@@ -369,5 +404,27 @@ func (s *Store) NextDue(ctx context.Context, limit int) (all []store.Due, err er
 		}
 		return len(all) < limit
 	})
+	return all, nil
+}
+
+// Lines implements store.Lister.
+func (s *Store) Lines(ctx context.Context) ([]store.Line, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	var all []store.Line
+	var last *workspace
+	s.published.Load().index.orders[lineOrder].Scan(func(e *entry) bool {
+		if e.workspace != last {
+			last, all = e.workspace, append(all, store.Line{Workspace: e.workspace.id, Oldest: time.Unix(0, e.line).UTC()})
+		}
+		all[len(all)-1].Length++
+		return true
+	})
+	slices.SortFunc(all, func(a, b store.Line) int { return cmp.Compare(a.Workspace, b.Workspace) })
 	return all, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -30,6 +31,9 @@ type Options struct {
 	// AcceptRollback opens a file that lost one of its two meta pages, and perhaps what was acknowledged last with it.
 	// The store then begins a new epoch, since numbers that were given out may be given out again.
 	AcceptRollback bool
+	// MeterProvider is told of queueing, commits and syncs; nothing is measured if nil. A unit whose context has a span that
+	// records is traced in any case.
+	MeterProvider metric.MeterProvider
 }
 
 const (
@@ -124,7 +128,11 @@ func open(path string, o Options) (s *Store, err error) {
 		// The disk may be full, and reads go on all the same.
 		o.Log.Warn("the store's owner file could not be written, or an unfinished file not removed", "file", path, "error", err)
 	}
-	return newStore(db, o, sealer, ix, newClock(o.Now, last)), nil
+	m, err := newMetrics(o.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	return newStore(db, o, sealer, ix, newClock(o.Now, last), m), nil
 }
 
 // createIfNew makes a new store where there is none and never was one.
@@ -269,7 +277,7 @@ func openFile(path string, o Options) (db *bbolt.DB, rollback bool, err error) {
 		_ = file.Close() // bbolt did not if it panicked
 	}
 	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, false, fmt.Errorf("%s has it open: a store can be open once at a time", readOwner(path))
+		return nil, false, hasItOpen(path)
 	}
 	if err != nil {
 		return nil, false, err

@@ -42,3 +42,7 @@ func readOwner(path string) string {
 	}
 	return "another process"
 }
+
+func hasItOpen(path string) error {
+	return fmt.Errorf("%s has it open: a store can be open once at a time", readOwner(path))
+}

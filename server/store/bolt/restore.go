@@ -12,6 +12,7 @@ import (
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -29,6 +30,63 @@ func Restore(path string, r io.Reader) error {
 		return fmt.Errorf("store/bolt: restore %s: %w", path, err)
 	}
 	return nil
+}
+
+// Replace makes a store of a backup, as Restore does, in the place of a store that is not open, damaged or not. That one's
+// file is kept under another name beside it, which is returned; empty if there was none. Until the backup was verified
+// everything stays as it was, and then the new file takes the place in one step. There must be room for both.
+func Replace(path string, r io.Reader) (before string, err error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", Restore(path, r)
+	}
+	path, err = filepath.EvalSymlinks(path)
+	if err == nil {
+		before, err = replace(path, r)
+	}
+	if err != nil {
+		return "", fmt.Errorf("store/bolt: restore %s: %w", path, err)
+	}
+	return before, nil
+}
+
+func replace(path string, r io.Reader) (before string, err error) {
+	staged, err := createUnfinished(path)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(ownerPath(staged)) //nolint:errcheck // nobody asks for it
+	if err := errors.Join(os.Remove(staged), restore(staged, r)); err != nil {
+		return "", err
+	}
+	defer os.Remove(staged) //nolint:errcheck // by then it has another name, or is given up
+	unlock, err := lock(path)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	before = path + time.Now().UTC().Format(".before-20060102T150405.000000Z")
+	if err := os.Link(path, before); errors.Is(err, fs.ErrExist) {
+		return "", err
+	} else if err != nil {
+		err = os.Rename(path, before) // a file system without links
+		if err != nil {
+			return "", err
+		}
+	}
+	return before, errors.Join(os.Rename(staged, path), syncDir(filepath.Dir(path)), writeOwner(path))
+}
+
+// lock keeps everybody from opening a store until unlock, and fails if somebody has it open. A file that is too damaged
+// to be opened needs no lock.
+func lock(path string) (unlock func(), err error) {
+	db, err := openDB(path, &bbolt.Options{Timeout: lockTimeout, PageSize: pageSize, ReadOnly: true})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return nil, hasItOpen(path)
+	}
+	if err != nil {
+		return func() {}, nil //nolint:nilerr // it is to be replaced because it is damaged
+	}
+	return func() { _ = db.Close() }, nil
 }
 
 func restore(path string, r io.Reader) error {

@@ -23,6 +23,9 @@ type unit struct {
 	// between runs between two batches, instead of fn.
 	between func(*writer)
 
+	// watch is nil if nobody looks.
+	watch *watch
+
 	// taken is set by the writer, or by a caller who gives up before it.
 	taken atomic.Bool
 	// done is closed when what follows is final.
@@ -58,10 +61,11 @@ func (s *Store) Update(ctx context.Context, workspace string, once store.Once, f
 			return store.Result{}, err
 		}
 	}
-	u := &unit{ctx: ctx, workspace: workspace, once: once, fn: fn, done: make(chan struct{})}
+	u := &unit{ctx: ctx, workspace: workspace, once: once, fn: fn, watch: s.watch(ctx), done: make(chan struct{})}
 	if err := s.submit(u); err != nil {
 		return store.Result{}, err
 	}
+	s.tell(u)
 	if u.panicked != nil {
 		panic(u.panicked)
 	}

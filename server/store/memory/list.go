@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -116,4 +117,24 @@ func (s *Store) NextDue(ctx context.Context, limit int) ([]store.Due, error) {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.ConversationID, b.ConversationID))
 	})
 	return atMost(due, limit), nil
+}
+
+// Lines implements store.Lister.
+func (s *Store) Lines(ctx context.Context) ([]store.Line, error) {
+	all, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lines []store.Line
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		heads, err := all[id].heads(store.Query{Order: store.ByLine}.Holds)
+		if err != nil {
+			return nil, err
+		}
+		if len(heads) > 0 {
+			slices.SortFunc(heads, by(store.ByLine))
+			lines = append(lines, store.Line{Workspace: id, Length: len(heads), Oldest: heads[0].GetConversation().GetLineTime().AsTime()})
+		}
+	}
+	return lines, nil
 }

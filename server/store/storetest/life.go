@@ -185,8 +185,10 @@ func (s *subject) wantAllUnavailable() {
 	_, err19 := st.APIKeys(ctx, "w", "", 1)
 	_, err20 := st.APIKey(ctx, "w", "key_1")
 	_, err21 := st.Check(ctx, false)
+	_, err22 := st.Lines(ctx)
 	for i, err := range []error{
 		err0, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17, err18, err19, err20, err21,
+		err22,
 		st.Backup(ctx, &bytes.Buffer{}), st.Ready(),
 	} {
 		s.wantErr("call "+strconv.Itoa(i)+" after Close", err, store.ErrUnavailable)

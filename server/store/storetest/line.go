@@ -69,6 +69,38 @@ func oldestWaitingSeesEverything(s *subject) {
 	}
 }
 
+// linesCountWhoWaits changes the lines of two workspaces and asks after each change.
+func linesCountWhoWaits(s *subject) {
+	at := func(n int) time.Time { return NewClock().Now().Add(time.Duration(n) * time.Second) }
+	line := func(workspace string, length int, oldest time.Time) store.Line {
+		return store.Line{Workspace: workspace, Length: length, Oldest: oldest}
+	}
+	steps := []struct {
+		what, workspace, id string
+		edit                func(*draft)
+		want                []store.Line
+	}{
+		{"after the first", "w2", "conv_1", func(d *draft) { d.wait(at(5)) }, []store.Line{line("w2", 1, at(5))}},
+		{"after another workspace's", "w1", "conv_1", func(d *draft) { d.wait(at(7)) }, []store.Line{line("w1", 1, at(7)), line("w2", 1, at(5))}},
+		{"after an earlier one", "w1", "conv_2", func(d *draft) { d.wait(at(4)) }, []store.Line{line("w1", 2, at(4)), line("w2", 1, at(5))}},
+		{"after it was claimed", "w1", "conv_2", func(d *draft) { d.own("agent_1") }, []store.Line{line("w1", 2, at(4)), line("w2", 1, at(5))}},
+		{"after it was answered", "w1", "conv_2", func(d *draft) { d.answer() }, []store.Line{line("w1", 1, at(7)), line("w2", 1, at(5))}},
+		{"after the other was resolved", "w1", "conv_1", func(d *draft) { d.resolve(goodshipv1.Outcome_OUTCOME_CONFIRMED) }, []store.Line{line("w2", 1, at(5))}},
+	}
+	want := func(when string, want []store.Line) {
+		if got, err := s.store().Lines(s.ctx); err != nil || !slices.Equal(got, want) {
+			s.Errorf("Lines %s: got %v, %v, want %v", when, got, err, want)
+		}
+	}
+	want("before all", nil)
+	for _, step := range steps {
+		s.write(step.workspace, step.id, step.edit)
+		want(step.what, step.want)
+	}
+	s.reopen()
+	want("after a reopening", steps[len(steps)-1].want)
+}
+
 // newestUnresolvedSeesEverything does the same for a customer's conversations. Their ids and creations disagree, as they
 // may when the clock that made the ids jumped.
 func newestUnresolvedSeesEverything(s *subject) {
@@ -139,7 +171,7 @@ func twoTabsMakeOneConversation(s *subject) {
 			})
 			s.wantErr("Update", err, nil)
 		})
-		heads, err := walk(s.ctx, s.store(), "w", store.Query{CustomerKey: key}, all, nil)
+		heads, err := walk(s.ctx, s.store(), "w", store.Query{CustomerKeys: []string{key}}, all, nil)
 		if err != nil || len(heads) != 1 || heads[0].GetConversation().GetMessageCount() != 8 {
 			s.Errorf("8 calls of customer %q: got %v, %v, want one conversation with their messages", key, heads, err)
 		}

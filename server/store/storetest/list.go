@@ -78,8 +78,11 @@ func query(pick choose) store.Query {
 	if pick(4) == 0 {
 		q.InvolvedID = one(pick, agents)
 	}
-	if pick(3) == 0 {
-		q.CustomerKey = one(pick, customers)
+	switch pick(5) {
+	case 0:
+		q.CustomerKeys = []string{one(pick, customers)}
+	case 1:
+		q.CustomerKeys = []string{one(pick, customers), one(pick, customers), one(pick, customers), "key_of_nobody"}
 	}
 	if pick(4) == 0 {
 		q.Label = one(pick, labels)
@@ -103,7 +106,7 @@ func holds(q store.Query, h *storev1.Head) bool {
 		(q.OwnerID == "" || q.OwnerID == c.GetOwnerId()) &&
 		(!q.Unowned || c.GetOwnerId() == "") &&
 		(q.InvolvedID == "" || slices.Contains(append(c.GetHelperIds(), c.GetOwnerId(), c.GetHandOver().GetToAgentId()), q.InvolvedID)) &&
-		(q.CustomerKey == "" || q.CustomerKey == h.GetCustomerKey()) &&
+		(len(q.CustomerKeys) == 0 || slices.Contains(q.CustomerKeys, h.GetCustomerKey())) &&
 		(q.Label == "" || slices.Contains(c.GetLabels(), q.Label)) &&
 		(q.ActiveFrom.IsZero() || !active.Before(q.ActiveFrom)) &&
 		(q.ActiveBefore.IsZero() || active.Before(q.ActiveBefore))
@@ -200,7 +203,8 @@ func pagesShowTheUntouchedOnce(s *subject) {
 		s.wantErr("Update", err, nil)
 	}
 	for _, q := range []store.Query{
-		{}, {Order: store.ByLine}, {State: goodshipv1.State_STATE_WAITING, OwnerID: agents[0]}, {Order: store.ByLine, CustomerKey: defaultCustomer},
+		{}, {Order: store.ByLine}, {State: goodshipv1.State_STATE_WAITING, OwnerID: agents[0]}, {Order: store.ByLine, CustomerKeys: []string{defaultCustomer}},
+		{CustomerKeys: []string{"key_1", defaultCustomer}},
 	} {
 		for _, limit := range []int{2, 5} {
 			heads, err := walk(s.ctx, s.store(), "w", q, limit, disturb)
@@ -218,6 +222,43 @@ func pagesShowTheUntouchedOnce(s *subject) {
 				s.wantStill(q, heads)
 			}
 		})
+	}
+}
+
+// customersMakeOneList lists several customers' conversations together, open and RESOLVED, many of them active at one time.
+func customersMakeOneList(s *subject) {
+	keys := []string{"key_1", "key_10", "key_2", "key_20"}
+	var ids []string
+	s.do("w", func(tx store.Tx) error {
+		for i := range 24 {
+			id := fmt.Sprintf("conv_%02d", (i*7)%24) // so that neither customers nor states go with ids
+			ids = append(ids, id)
+			err := appendTo(tx, id, func(d *draft) {
+				d.head.CustomerKey = keys[i%4]
+				if i%3 == 0 {
+					d.resolve(outcomes[0])
+				}
+				d.conversation().ActivityTime = timestamppb.New(NewClock().Now().Add(time.Duration(i/8) * time.Second))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var heads []*storev1.Head
+	for _, id := range ids {
+		heads = append(heads, s.head("w", id))
+	}
+	for _, of := range [][]string{
+		keys, {"key_20", "key_1"}, {"key_2", "key_10", "key_2"}, {"key_1", "key_of_nobody"}, {"key_of_nobody", "key_"},
+	} {
+		for limit := 1; limit <= 3; limit++ {
+			for _, state := range append(states, goodshipv1.State_STATE_UNSPECIFIED) {
+				s.wantList(store.Query{CustomerKeys: of, State: state}, heads, limit)
+			}
+			s.wantList(store.Query{CustomerKeys: of, Order: store.ByLine}, heads, limit)
+		}
 	}
 }
 

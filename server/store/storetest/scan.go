@@ -57,6 +57,9 @@ func (s *scanner) whole() {
 	for i, d := range read(s, "NextDue", func() ([]store.Due, error) { return s.store.NextDue(s.ctx, all) }) {
 		put(s.image, fmt.Sprintf("due %d: %s in %s", i, d.ConversationID, d.Workspace), timestamppb.New(d.Time))
 	}
+	for i, l := range read(s, "Lines", func() ([]store.Line, error) { return s.store.Lines(s.ctx) }) {
+		put(s.image, fmt.Sprintf("line %d: %d in %s", i, l.Length, l.Workspace), timestamppb.New(l.Oldest))
+	}
 }
 
 func (s *scanner) directory(w string) {
@@ -134,10 +137,11 @@ var someQueries = []store.Query{
 	{OwnerID: "agent_1"},
 	{Order: store.ByLine, Unowned: true},
 	{InvolvedID: "agent_2"},
-	{CustomerKey: defaultCustomer},
+	{CustomerKeys: []string{defaultCustomer}},
+	{CustomerKeys: []string{"key_2", "key_1", defaultCustomer}},
 	{Label: "urgent"},
-	{State: goodshipv1.State_STATE_ANSWERED, CustomerKey: "key_2", OwnerID: "agent_2"},
-	{Order: store.ByLine, CustomerKey: "key_2", Label: "urgent"},
+	{State: goodshipv1.State_STATE_ANSWERED, CustomerKeys: []string{"key_2"}, OwnerID: "agent_2"},
+	{Order: store.ByLine, CustomerKeys: []string{"key_2", "key_20"}, Label: "urgent"},
 }
 
 // walk reads a list page by page; between is called after each page that is not the last, if it is not nil.

@@ -36,6 +36,13 @@ const (
 	Caller_CALLER_LEADER Caller = 3
 	// A person of the product.
 	Caller_CALLER_CUSTOMER Caller = 4
+	// A customer without an identity yet: one browser session.
+	Caller_CALLER_VISITOR Caller = 5
+	// A browser that knows a workspace's publishable key and nothing else.
+	Caller_CALLER_WIDGET Caller = 6
+	// Who runs the server, on its admin listener. Names a workspace, where a method needs one, in the metadata
+	// `goodship-act-for`: `workspace/<id>`.
+	Caller_CALLER_OPERATOR Caller = 7
 )
 
 // Enum value maps for Caller.
@@ -46,6 +53,9 @@ var (
 		2: "CALLER_AGENT",
 		3: "CALLER_LEADER",
 		4: "CALLER_CUSTOMER",
+		5: "CALLER_VISITOR",
+		6: "CALLER_WIDGET",
+		7: "CALLER_OPERATOR",
 	}
 	Caller_value = map[string]int32{
 		"CALLER_UNSPECIFIED": 0,
@@ -53,6 +63,9 @@ var (
 		"CALLER_AGENT":       2,
 		"CALLER_LEADER":      3,
 		"CALLER_CUSTOMER":    4,
+		"CALLER_VISITOR":     5,
+		"CALLER_WIDGET":      6,
+		"CALLER_OPERATOR":    7,
 	}
 )
 
@@ -91,7 +104,7 @@ const (
 	Scope_SCOPE_UNSPECIFIED Scope = 0
 	// May name whom it acts for, in the metadata `goodship-act-for`: `customer/<id>` or `agent/<id>`.
 	Scope_SCOPE_ACT Scope = 1
-	// May call AdminService: the workspace's settings and keys.
+	// May change the workspace's settings and keys.
 	Scope_SCOPE_ADMIN Scope = 2
 )
 
@@ -217,13 +230,16 @@ const file_goodship_v1_access_proto_rawDesc = "" +
 	"\x18goodship/v1/access.proto\x12\vgoodship.v1\x1a google/protobuf/descriptor.proto\"a\n" +
 	"\x06Access\x12-\n" +
 	"\acallers\x18\x01 \x03(\x0e2\x13.goodship.v1.CallerR\acallers\x12(\n" +
-	"\x05scope\x18\x02 \x01(\x0e2\x12.goodship.v1.ScopeR\x05scope*n\n" +
+	"\x05scope\x18\x02 \x01(\x0e2\x12.goodship.v1.ScopeR\x05scope*\xaa\x01\n" +
 	"\x06Caller\x12\x16\n" +
 	"\x12CALLER_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCALLER_BACKEND\x10\x01\x12\x10\n" +
 	"\fCALLER_AGENT\x10\x02\x12\x11\n" +
 	"\rCALLER_LEADER\x10\x03\x12\x13\n" +
-	"\x0fCALLER_CUSTOMER\x10\x04*>\n" +
+	"\x0fCALLER_CUSTOMER\x10\x04\x12\x12\n" +
+	"\x0eCALLER_VISITOR\x10\x05\x12\x11\n" +
+	"\rCALLER_WIDGET\x10\x06\x12\x13\n" +
+	"\x0fCALLER_OPERATOR\x10\a*>\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSCOPE_ACT\x10\x01\x12\x0f\n" +

@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -139,7 +140,9 @@ type CreateApiKeyRequest struct {
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
 	// the header `Idempotency-Key`.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What kind of key; unspecified means SECRET. A PUBLISHABLE key has no scopes.
+	Kind          ApiKeyKind `protobuf:"varint,5,opt,name=kind,proto3,enum=goodship.v1.ApiKeyKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -202,12 +205,19 @@ func (x *CreateApiKeyRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *CreateApiKeyRequest) GetKind() ApiKeyKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ApiKeyKind_API_KEY_KIND_UNSPECIFIED
+}
+
 // The new key.
 type CreateApiKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key.
 	ApiKey *ApiKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
-	// Its secret, `gsk_` and 43 characters: the bearer token of its calls. Absent when the request is replayed.
+	// The secret of a SECRET key, `gsk_` and 43 characters: the bearer token of its calls. Absent when the request is replayed.
 	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	// Why the secret is absent: SECRET_ALREADY_SHOWN in a replay.
 	SecretAbsentReason ErrorReason `protobuf:"varint,3,opt,name=secret_absent_reason,json=secretAbsentReason,proto3,enum=goodship.v1.ErrorReason" json:"secret_absent_reason,omitempty"`
@@ -422,27 +432,451 @@ func (x *RevokeApiKeyRequest) GetApiKeyId() string {
 	return ""
 }
 
+// What signing key to make.
+type CreateSigningKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose tokens it signs.
+	TokenKind TokenKind `protobuf:"varint,1,opt,name=token_kind,json=tokenKind,proto3,enum=goodship.v1.TokenKind" json:"token_kind,omitempty"`
+	// The one algorithm of its tokens; unspecified means HS256.
+	Algorithm SigningAlgorithm `protobuf:"varint,2,opt,name=algorithm,proto3,enum=goodship.v1.SigningAlgorithm" json:"algorithm,omitempty"`
+	// For EDDSA, and only then: the Ed25519 public key, in PEM (`BEGIN PUBLIC KEY`). The private one stays with you.
+	PublicKey string `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// What it is for, at most 100 characters.
+	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSigningKeyRequest) Reset() {
+	*x = CreateSigningKeyRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSigningKeyRequest) ProtoMessage() {}
+
+func (x *CreateSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*CreateSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CreateSigningKeyRequest) GetTokenKind() TokenKind {
+	if x != nil {
+		return x.TokenKind
+	}
+	return TokenKind_TOKEN_KIND_UNSPECIFIED
+}
+
+func (x *CreateSigningKeyRequest) GetAlgorithm() SigningAlgorithm {
+	if x != nil {
+		return x.Algorithm
+	}
+	return SigningAlgorithm_SIGNING_ALGORITHM_UNSPECIFIED
+}
+
+func (x *CreateSigningKeyRequest) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The new signing key.
+type CreateSigningKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key. Its `id` is the `kid` of its tokens, its `audience` their `aud`.
+	SigningKey *SigningKey `protobuf:"bytes,1,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
+	// The secret of an HS256 key, `gss_` and 43 characters, which as they stand are the bytes to sign with. Absent for EDDSA,
+	// and when the request is replayed.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Why the secret of an HS256 key is absent: SECRET_ALREADY_SHOWN in a replay.
+	SecretAbsentReason ErrorReason `protobuf:"varint,3,opt,name=secret_absent_reason,json=secretAbsentReason,proto3,enum=goodship.v1.ErrorReason" json:"secret_absent_reason,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *CreateSigningKeyResponse) Reset() {
+	*x = CreateSigningKeyResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSigningKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSigningKeyResponse) ProtoMessage() {}
+
+func (x *CreateSigningKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSigningKeyResponse.ProtoReflect.Descriptor instead.
+func (*CreateSigningKeyResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CreateSigningKeyResponse) GetSigningKey() *SigningKey {
+	if x != nil {
+		return x.SigningKey
+	}
+	return nil
+}
+
+func (x *CreateSigningKeyResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyResponse) GetSecretAbsentReason() ErrorReason {
+	if x != nil {
+		return x.SecretAbsentReason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+// Which signing keys to list.
+type ListSigningKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many keys to return at most, 1 to 100; 0 means 20.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, with the same other arguments; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysRequest) Reset() {
+	*x = ListSigningKeysRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysRequest) ProtoMessage() {}
+
+func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListSigningKeysRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSigningKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of signing keys.
+type ListSigningKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys, newest first.
+	SigningKeys []*SigningKey `protobuf:"bytes,1,rep,name=signing_keys,json=signingKeys,proto3" json:"signing_keys,omitempty"`
+	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysResponse) Reset() {
+	*x = ListSigningKeysResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysResponse) ProtoMessage() {}
+
+func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListSigningKeysResponse) GetSigningKeys() []*SigningKey {
+	if x != nil {
+		return x.SigningKeys
+	}
+	return nil
+}
+
+func (x *ListSigningKeysResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Which signing key to revoke.
+type RevokeSigningKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key.
+	SigningKeyId  string `protobuf:"bytes,1,opt,name=signing_key_id,json=signingKeyId,proto3" json:"signing_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSigningKeyRequest) Reset() {
+	*x = RevokeSigningKeyRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSigningKeyRequest) ProtoMessage() {}
+
+func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*RevokeSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RevokeSigningKeyRequest) GetSigningKeyId() string {
+	if x != nil {
+		return x.SigningKeyId
+	}
+	return ""
+}
+
+// For whom to make a token: exactly one of `customer_id` and `agent_id`.
+type CreateTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer, under the product's id. Who is not known yet comes into being with the first conversation.
+	CustomerId string `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	// The agent or leader; the directory's role when the token is made is the most that it allows.
+	AgentId string `protobuf:"bytes,2,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// How long it lasts, from 1 minute: up to 1 hour for a customer, 12 hours for an agent. Absent means the longest.
+	Lifetime      *durationpb.Duration `protobuf:"bytes,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTokenRequest) Reset() {
+	*x = CreateTokenRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTokenRequest) ProtoMessage() {}
+
+func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CreateTokenRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *CreateTokenRequest) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+// The token.
+type CreateTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bearer token: `gtk_` and some hundred characters of base64url, opaque.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// When it stops to work.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTokenResponse) Reset() {
+	*x = CreateTokenResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTokenResponse) ProtoMessage() {}
+
+func (x *CreateTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateTokenResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreateTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CreateTokenResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 var File_goodship_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgoodship/v1/admin_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/error_reason.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
-	"\x13GetWorkspaceRequest\"\xbc\x03\n" +
+	"\x1fgoodship/v1/admin_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/error_reason.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
+	"\x13GetWorkspaceRequest\"\xcd\x03\n" +
 	"\x16UpdateWorkspaceRequest\x12?\n" +
-	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\tworkspace\x12\xc0\x02\n" +
-	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x82\x02\xe0A\x01\xbaH\xfb\x01\xba\x01j\n" +
-	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01\x8a\x01\x12\fdisplay_name\x12\vbrand_voice\x12\x10personas_allowed\x12\apromise\x12\ropening_hours\x12\x0econtact_points\x12\fassume_after\x12\vlapse_after\x12\fnotify_after\x12\n" +
-	"away_afterR\n" +
+	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\tworkspace\x12\xd1\x02\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x93\x02\xe0A\x01\xbaH\x8c\x02\xba\x01j\n" +
+	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01\x9b\x01\x12\fdisplay_name\x12\vbrand_voice\x12\x10personas_allowed\x12\apromise\x12\ropening_hours\x12\x0econtact_points\x12\fassume_after\x12\vlapse_after\x12\fnotify_after\x12\n" +
+	"away_after\x12\x0fallowed_originsR\n" +
 	"updateMask\x12\x1e\n" +
 	"\x04etag\x18\x03 \x01(\tB\n" +
-	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"\x97\x02\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"\xd1\x02\n" +
 	"\x13CreateApiKeyRequest\x12D\n" +
 	"\fdisplay_name\x18\x01 \x01(\tB!\xe0A\x02\xbaH\x1br\x19\x10\x01\x18d2\x13^[^\\x00-\\x1f\\x7f]*$R\vdisplayName\x12@\n" +
 	"\x06scopes\x18\x02 \x03(\x0e2\x12.goodship.v1.ScopeB\x14\xe0A\x01\xbaH\x0e\x92\x01\v\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06scopes\x12@\n" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\n" +
 	"expireTime\x126\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"\xb7\x01\n" +
+	"request_id\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\x128\n" +
+	"\x04kind\x18\x05 \x01(\x0e2\x17.goodship.v1.ApiKeyKindB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x04kind\"\xb7\x01\n" +
 	"\x14CreateApiKeyResponse\x121\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x13.goodship.v1.ApiKeyB\x03\xe0A\x03R\x06apiKey\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\xe0A\x03R\x06secret\x12O\n" +
@@ -456,18 +890,61 @@ const file_goodship_v1_admin_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"Q\n" +
 	"\x13RevokeApiKeyRequest\x12:\n" +
 	"\n" +
-	"api_key_id\x18\x01 \x01(\tB\x1c\xe0A\x02\xbaH\x16r\x142\x12^key_[0-9a-v]{26}$R\bapiKeyId2\xe1\x04\n" +
-	"\fAdminService\x12k\n" +
-	"\fGetWorkspace\x12 .goodship.v1.GetWorkspaceRequest\x1a\x16.goodship.v1.Workspace\"!\x82\xaf)\x05\n" +
-	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/workspace\x90\x02\x01\x12|\n" +
-	"\x0fUpdateWorkspace\x12#.goodship.v1.UpdateWorkspaceRequest\x1a\x16.goodship.v1.Workspace\",\x82\xaf)\x05\n" +
-	"\x01\x01\x10\x02\x82\xd3\xe4\x93\x02\x1a:\tworkspace2\r/v1/workspace\x90\x02\x02\x12t\n" +
-	"\fCreateApiKey\x12 .goodship.v1.CreateApiKeyRequest\x1a!.goodship.v1.CreateApiKeyResponse\"\x1f\x82\xaf)\x05\n" +
-	"\x01\x01\x10\x02\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/apiKeys\x12q\n" +
-	"\vListApiKeys\x12\x1f.goodship.v1.ListApiKeysRequest\x1a .goodship.v1.ListApiKeysResponse\"\x1f\x82\xaf)\x05\n" +
-	"\x01\x01\x10\x02\x82\xd3\xe4\x93\x02\r\x12\v/v1/apiKeys\x90\x02\x01\x12}\n" +
-	"\fRevokeApiKey\x12 .goodship.v1.RevokeApiKeyRequest\x1a\x13.goodship.v1.ApiKey\"6\x82\xaf)\x05\n" +
-	"\x01\x01\x10\x02\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/apiKeys/{api_key_id}:revoke\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"api_key_id\x18\x01 \x01(\tB\x1c\xe0A\x02\xbaH\x16r\x142\x12^key_[0-9a-v]{26}$R\bapiKeyId\"\xd1\x02\n" +
+	"\x17CreateSigningKeyRequest\x12D\n" +
+	"\n" +
+	"token_kind\x18\x01 \x01(\x0e2\x16.goodship.v1.TokenKindB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\ttokenKind\x12H\n" +
+	"\talgorithm\x18\x02 \x01(\x0e2\x1d.goodship.v1.SigningAlgorithmB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\talgorithm\x12*\n" +
+	"\n" +
+	"public_key\x18\x03 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpublicKey\x12B\n" +
+	"\fdisplay_name\x18\x04 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x17\x18d2\x13^[^\\x00-\\x1f\\x7f]*$R\vdisplayName\x126\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"\xc7\x01\n" +
+	"\x18CreateSigningKeyResponse\x12=\n" +
+	"\vsigning_key\x18\x01 \x01(\v2\x17.goodship.v1.SigningKeyB\x03\xe0A\x03R\n" +
+	"signingKey\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\xe0A\x03R\x06secret\x12O\n" +
+	"\x14secret_absent_reason\x18\x03 \x01(\x0e2\x18.goodship.v1.ErrorReasonB\x03\xe0A\x03R\x12secretAbsentReason\"o\n" +
+	"\x16ListSigningKeysRequest\x12)\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"\x87\x01\n" +
+	"\x17ListSigningKeysResponse\x12?\n" +
+	"\fsigning_keys\x18\x01 \x03(\v2\x17.goodship.v1.SigningKeyB\x03\xe0A\x03R\vsigningKeys\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"^\n" +
+	"\x17RevokeSigningKeyRequest\x12C\n" +
+	"\x0esigning_key_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^sign_[0-9a-v]{26}$R\fsigningKeyId\"\x93\x03\n" +
+	"\x12CreateTokenRequest\x12T\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\n" +
+	"customerId\x12N\n" +
+	"\bagent_id\x18\x02 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\aagentId\x12J\n" +
+	"\blifetime\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x13\xe0A\x01\xbaH\r\xaa\x01\n" +
+	"\"\x04\b\xc0\xd1\x022\x02\b<R\blifetime:\x8a\x01\xbaH\x86\x01\x1a\x83\x01\n" +
+	"\x17create_token.one_person\x125exactly one of customer_id and agent_id must be given\x1a1(this.customer_id == '') != (this.agent_id == '')\"r\n" +
+	"\x13CreateTokenResponse\x12\x19\n" +
+	"\x05token\x18\x01 \x01(\tB\x03\xe0A\x03R\x05token\x12@\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
+	"expireTime2\xfe\b\n" +
+	"\fAdminService\x12l\n" +
+	"\fGetWorkspace\x12 .goodship.v1.GetWorkspaceRequest\x1a\x16.goodship.v1.Workspace\"\"\x82\xaf)\x06\n" +
+	"\x04\x01\x02\x03\a\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/workspace\x90\x02\x01\x12}\n" +
+	"\x0fUpdateWorkspace\x12#.goodship.v1.UpdateWorkspaceRequest\x1a\x16.goodship.v1.Workspace\"-\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x1a:\tworkspace2\r/v1/workspace\x90\x02\x02\x12u\n" +
+	"\fCreateApiKey\x12 .goodship.v1.CreateApiKeyRequest\x1a!.goodship.v1.CreateApiKeyResponse\" \x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/apiKeys\x12r\n" +
+	"\vListApiKeys\x12\x1f.goodship.v1.ListApiKeysRequest\x1a .goodship.v1.ListApiKeysResponse\" \x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\r\x12\v/v1/apiKeys\x90\x02\x01\x12~\n" +
+	"\fRevokeApiKey\x12 .goodship.v1.RevokeApiKeyRequest\x1a\x13.goodship.v1.ApiKey\"7\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/apiKeys/{api_key_id}:revoke\x90\x02\x02\x12\x85\x01\n" +
+	"\x10CreateSigningKey\x12$.goodship.v1.CreateSigningKeyRequest\x1a%.goodship.v1.CreateSigningKeyResponse\"$\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/signingKeys\x12\x82\x01\n" +
+	"\x0fListSigningKeys\x12#.goodship.v1.ListSigningKeysRequest\x1a$.goodship.v1.ListSigningKeysResponse\"$\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/signingKeys\x90\x02\x01\x12\x92\x01\n" +
+	"\x10RevokeSigningKey\x12$.goodship.v1.RevokeSigningKeyRequest\x1a\x17.goodship.v1.SigningKey\"?\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/signingKeys/{signing_key_id}:revoke\x90\x02\x02\x12t\n" +
+	"\vCreateToken\x12\x1f.goodship.v1.CreateTokenRequest\x1a .goodship.v1.CreateTokenResponse\"\"\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x01\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
+	"/v1/tokens\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_admin_service_proto_rawDescOnce sync.Once
@@ -481,45 +958,73 @@ func file_goodship_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_admin_service_proto_rawDescData
 }
 
-var file_goodship_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_goodship_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_goodship_v1_admin_service_proto_goTypes = []any{
-	(*GetWorkspaceRequest)(nil),    // 0: goodship.v1.GetWorkspaceRequest
-	(*UpdateWorkspaceRequest)(nil), // 1: goodship.v1.UpdateWorkspaceRequest
-	(*CreateApiKeyRequest)(nil),    // 2: goodship.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),   // 3: goodship.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),     // 4: goodship.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),    // 5: goodship.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),    // 6: goodship.v1.RevokeApiKeyRequest
-	(*Workspace)(nil),              // 7: goodship.v1.Workspace
-	(*fieldmaskpb.FieldMask)(nil),  // 8: google.protobuf.FieldMask
-	(Scope)(0),                     // 9: goodship.v1.Scope
-	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
-	(*ApiKey)(nil),                 // 11: goodship.v1.ApiKey
-	(ErrorReason)(0),               // 12: goodship.v1.ErrorReason
+	(*GetWorkspaceRequest)(nil),      // 0: goodship.v1.GetWorkspaceRequest
+	(*UpdateWorkspaceRequest)(nil),   // 1: goodship.v1.UpdateWorkspaceRequest
+	(*CreateApiKeyRequest)(nil),      // 2: goodship.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),     // 3: goodship.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),       // 4: goodship.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),      // 5: goodship.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),      // 6: goodship.v1.RevokeApiKeyRequest
+	(*CreateSigningKeyRequest)(nil),  // 7: goodship.v1.CreateSigningKeyRequest
+	(*CreateSigningKeyResponse)(nil), // 8: goodship.v1.CreateSigningKeyResponse
+	(*ListSigningKeysRequest)(nil),   // 9: goodship.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),  // 10: goodship.v1.ListSigningKeysResponse
+	(*RevokeSigningKeyRequest)(nil),  // 11: goodship.v1.RevokeSigningKeyRequest
+	(*CreateTokenRequest)(nil),       // 12: goodship.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),      // 13: goodship.v1.CreateTokenResponse
+	(*Workspace)(nil),                // 14: goodship.v1.Workspace
+	(*fieldmaskpb.FieldMask)(nil),    // 15: google.protobuf.FieldMask
+	(Scope)(0),                       // 16: goodship.v1.Scope
+	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
+	(ApiKeyKind)(0),                  // 18: goodship.v1.ApiKeyKind
+	(*ApiKey)(nil),                   // 19: goodship.v1.ApiKey
+	(ErrorReason)(0),                 // 20: goodship.v1.ErrorReason
+	(TokenKind)(0),                   // 21: goodship.v1.TokenKind
+	(SigningAlgorithm)(0),            // 22: goodship.v1.SigningAlgorithm
+	(*SigningKey)(nil),               // 23: goodship.v1.SigningKey
+	(*durationpb.Duration)(nil),      // 24: google.protobuf.Duration
 }
 var file_goodship_v1_admin_service_proto_depIdxs = []int32{
-	7,  // 0: goodship.v1.UpdateWorkspaceRequest.workspace:type_name -> goodship.v1.Workspace
-	8,  // 1: goodship.v1.UpdateWorkspaceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	9,  // 2: goodship.v1.CreateApiKeyRequest.scopes:type_name -> goodship.v1.Scope
-	10, // 3: goodship.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	11, // 4: goodship.v1.CreateApiKeyResponse.api_key:type_name -> goodship.v1.ApiKey
-	12, // 5: goodship.v1.CreateApiKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
-	11, // 6: goodship.v1.ListApiKeysResponse.api_keys:type_name -> goodship.v1.ApiKey
-	0,  // 7: goodship.v1.AdminService.GetWorkspace:input_type -> goodship.v1.GetWorkspaceRequest
-	1,  // 8: goodship.v1.AdminService.UpdateWorkspace:input_type -> goodship.v1.UpdateWorkspaceRequest
-	2,  // 9: goodship.v1.AdminService.CreateApiKey:input_type -> goodship.v1.CreateApiKeyRequest
-	4,  // 10: goodship.v1.AdminService.ListApiKeys:input_type -> goodship.v1.ListApiKeysRequest
-	6,  // 11: goodship.v1.AdminService.RevokeApiKey:input_type -> goodship.v1.RevokeApiKeyRequest
-	7,  // 12: goodship.v1.AdminService.GetWorkspace:output_type -> goodship.v1.Workspace
-	7,  // 13: goodship.v1.AdminService.UpdateWorkspace:output_type -> goodship.v1.Workspace
-	3,  // 14: goodship.v1.AdminService.CreateApiKey:output_type -> goodship.v1.CreateApiKeyResponse
-	5,  // 15: goodship.v1.AdminService.ListApiKeys:output_type -> goodship.v1.ListApiKeysResponse
-	11, // 16: goodship.v1.AdminService.RevokeApiKey:output_type -> goodship.v1.ApiKey
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	14, // 0: goodship.v1.UpdateWorkspaceRequest.workspace:type_name -> goodship.v1.Workspace
+	15, // 1: goodship.v1.UpdateWorkspaceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	16, // 2: goodship.v1.CreateApiKeyRequest.scopes:type_name -> goodship.v1.Scope
+	17, // 3: goodship.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	18, // 4: goodship.v1.CreateApiKeyRequest.kind:type_name -> goodship.v1.ApiKeyKind
+	19, // 5: goodship.v1.CreateApiKeyResponse.api_key:type_name -> goodship.v1.ApiKey
+	20, // 6: goodship.v1.CreateApiKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
+	19, // 7: goodship.v1.ListApiKeysResponse.api_keys:type_name -> goodship.v1.ApiKey
+	21, // 8: goodship.v1.CreateSigningKeyRequest.token_kind:type_name -> goodship.v1.TokenKind
+	22, // 9: goodship.v1.CreateSigningKeyRequest.algorithm:type_name -> goodship.v1.SigningAlgorithm
+	23, // 10: goodship.v1.CreateSigningKeyResponse.signing_key:type_name -> goodship.v1.SigningKey
+	20, // 11: goodship.v1.CreateSigningKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
+	23, // 12: goodship.v1.ListSigningKeysResponse.signing_keys:type_name -> goodship.v1.SigningKey
+	24, // 13: goodship.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	17, // 14: goodship.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: goodship.v1.AdminService.GetWorkspace:input_type -> goodship.v1.GetWorkspaceRequest
+	1,  // 16: goodship.v1.AdminService.UpdateWorkspace:input_type -> goodship.v1.UpdateWorkspaceRequest
+	2,  // 17: goodship.v1.AdminService.CreateApiKey:input_type -> goodship.v1.CreateApiKeyRequest
+	4,  // 18: goodship.v1.AdminService.ListApiKeys:input_type -> goodship.v1.ListApiKeysRequest
+	6,  // 19: goodship.v1.AdminService.RevokeApiKey:input_type -> goodship.v1.RevokeApiKeyRequest
+	7,  // 20: goodship.v1.AdminService.CreateSigningKey:input_type -> goodship.v1.CreateSigningKeyRequest
+	9,  // 21: goodship.v1.AdminService.ListSigningKeys:input_type -> goodship.v1.ListSigningKeysRequest
+	11, // 22: goodship.v1.AdminService.RevokeSigningKey:input_type -> goodship.v1.RevokeSigningKeyRequest
+	12, // 23: goodship.v1.AdminService.CreateToken:input_type -> goodship.v1.CreateTokenRequest
+	14, // 24: goodship.v1.AdminService.GetWorkspace:output_type -> goodship.v1.Workspace
+	14, // 25: goodship.v1.AdminService.UpdateWorkspace:output_type -> goodship.v1.Workspace
+	3,  // 26: goodship.v1.AdminService.CreateApiKey:output_type -> goodship.v1.CreateApiKeyResponse
+	5,  // 27: goodship.v1.AdminService.ListApiKeys:output_type -> goodship.v1.ListApiKeysResponse
+	19, // 28: goodship.v1.AdminService.RevokeApiKey:output_type -> goodship.v1.ApiKey
+	8,  // 29: goodship.v1.AdminService.CreateSigningKey:output_type -> goodship.v1.CreateSigningKeyResponse
+	10, // 30: goodship.v1.AdminService.ListSigningKeys:output_type -> goodship.v1.ListSigningKeysResponse
+	23, // 31: goodship.v1.AdminService.RevokeSigningKey:output_type -> goodship.v1.SigningKey
+	13, // 32: goodship.v1.AdminService.CreateToken:output_type -> goodship.v1.CreateTokenResponse
+	24, // [24:33] is the sub-list for method output_type
+	15, // [15:24] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_admin_service_proto_init() }
@@ -530,6 +1035,7 @@ func file_goodship_v1_admin_service_proto_init() {
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_api_key_proto_init()
 	file_goodship_v1_error_reason_proto_init()
+	file_goodship_v1_signing_key_proto_init()
 	file_goodship_v1_workspace_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -537,7 +1043,7 @@ func file_goodship_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_admin_service_proto_rawDesc), len(file_goodship_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,7 +23,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ApiKey is a backend's credential. The server keeps a hash of its secret, not the secret.
+// ApiKeyKind is what a key is for.
+type ApiKeyKind int32
+
+const (
+	// Not said; SECRET.
+	ApiKeyKind_API_KEY_KIND_UNSPECIFIED ApiKeyKind = 0
+	// A backend's, `gsk_…`: it stays on the product's servers.
+	ApiKeyKind_API_KEY_KIND_SECRET ApiKeyKind = 1
+	// `gpk_…`, for everyone to read in a page: it names the workspace, and only begins visitors' sessions.
+	ApiKeyKind_API_KEY_KIND_PUBLISHABLE ApiKeyKind = 2
+)
+
+// Enum value maps for ApiKeyKind.
+var (
+	ApiKeyKind_name = map[int32]string{
+		0: "API_KEY_KIND_UNSPECIFIED",
+		1: "API_KEY_KIND_SECRET",
+		2: "API_KEY_KIND_PUBLISHABLE",
+	}
+	ApiKeyKind_value = map[string]int32{
+		"API_KEY_KIND_UNSPECIFIED": 0,
+		"API_KEY_KIND_SECRET":      1,
+		"API_KEY_KIND_PUBLISHABLE": 2,
+	}
+)
+
+func (x ApiKeyKind) Enum() *ApiKeyKind {
+	p := new(ApiKeyKind)
+	*p = x
+	return p
+}
+
+func (x ApiKeyKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ApiKeyKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_goodship_v1_api_key_proto_enumTypes[0].Descriptor()
+}
+
+func (ApiKeyKind) Type() protoreflect.EnumType {
+	return &file_goodship_v1_api_key_proto_enumTypes[0]
+}
+
+func (x ApiKeyKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ApiKeyKind.Descriptor instead.
+func (ApiKeyKind) EnumDescriptor() ([]byte, []int) {
+	return file_goodship_v1_api_key_proto_rawDescGZIP(), []int{0}
+}
+
+// ApiKey is a backend's credential, or names the workspace in a page. The server keeps a hash of a secret, not the secret.
 type ApiKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `key_` and 26 characters; made by the server.
@@ -39,9 +92,13 @@ type ApiKey struct {
 	// When it stops to work; absent for never.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// When it was revoked; absent if it was not.
-	RevokeTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// What it is for.
+	Kind ApiKeyKind `protobuf:"varint,8,opt,name=kind,proto3,enum=goodship.v1.ApiKeyKind" json:"kind,omitempty"`
+	// The whole key of a PUBLISHABLE one, which is no secret: `gpk_` and 43 characters.
+	PublishableKey string `protobuf:"bytes,9,opt,name=publishable_key,json=publishableKey,proto3" json:"publishable_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ApiKey) Reset() {
@@ -123,11 +180,25 @@ func (x *ApiKey) GetRevokeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApiKey) GetKind() ApiKeyKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ApiKeyKind_API_KEY_KIND_UNSPECIFIED
+}
+
+func (x *ApiKey) GetPublishableKey() string {
+	if x != nil {
+		return x.PublishableKey
+	}
+	return ""
+}
+
 var File_goodship_v1_api_key_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_api_key_proto_rawDesc = "" +
 	"\n" +
-	"\x19goodship/v1/api_key.proto\x12\vgoodship.v1\x1a\x18goodship/v1/access.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n" +
+	"\x19goodship/v1/api_key.proto\x12\vgoodship.v1\x1a\x18goodship/v1/access.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x03\n" +
 	"\x06ApiKey\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12&\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x03\xe0A\x03R\vdisplayName\x12(\n" +
@@ -138,7 +209,14 @@ const file_goodship_v1_api_key_proto_rawDesc = "" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"expireTime\x12@\n" +
 	"\vrevoke_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"revokeTimeB<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"revokeTime\x120\n" +
+	"\x04kind\x18\b \x01(\x0e2\x17.goodship.v1.ApiKeyKindB\x03\xe0A\x03R\x04kind\x12,\n" +
+	"\x0fpublishable_key\x18\t \x01(\tB\x03\xe0A\x03R\x0epublishableKey*a\n" +
+	"\n" +
+	"ApiKeyKind\x12\x1c\n" +
+	"\x18API_KEY_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13API_KEY_KIND_SECRET\x10\x01\x12\x1c\n" +
+	"\x18API_KEY_KIND_PUBLISHABLE\x10\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_api_key_proto_rawDescOnce sync.Once
@@ -152,22 +230,25 @@ func file_goodship_v1_api_key_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_api_key_proto_rawDescData
 }
 
+var file_goodship_v1_api_key_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_goodship_v1_api_key_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_goodship_v1_api_key_proto_goTypes = []any{
-	(*ApiKey)(nil),                // 0: goodship.v1.ApiKey
-	(Scope)(0),                    // 1: goodship.v1.Scope
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(ApiKeyKind)(0),               // 0: goodship.v1.ApiKeyKind
+	(*ApiKey)(nil),                // 1: goodship.v1.ApiKey
+	(Scope)(0),                    // 2: goodship.v1.Scope
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_goodship_v1_api_key_proto_depIdxs = []int32{
-	1, // 0: goodship.v1.ApiKey.scopes:type_name -> goodship.v1.Scope
-	2, // 1: goodship.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	2, // 2: goodship.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	2, // 3: goodship.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2, // 0: goodship.v1.ApiKey.scopes:type_name -> goodship.v1.Scope
+	3, // 1: goodship.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	3, // 2: goodship.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	3, // 3: goodship.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	0, // 4: goodship.v1.ApiKey.kind:type_name -> goodship.v1.ApiKeyKind
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_api_key_proto_init() }
@@ -181,13 +262,14 @@ func file_goodship_v1_api_key_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_api_key_proto_rawDesc), len(file_goodship_v1_api_key_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_goodship_v1_api_key_proto_goTypes,
 		DependencyIndexes: file_goodship_v1_api_key_proto_depIdxs,
+		EnumInfos:         file_goodship_v1_api_key_proto_enumTypes,
 		MessageInfos:      file_goodship_v1_api_key_proto_msgTypes,
 	}.Build()
 	File_goodship_v1_api_key_proto = out.File

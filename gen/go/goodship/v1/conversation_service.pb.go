@@ -95,6 +95,7 @@ type CreateConversationRequest struct {
 	// Words to find it by: at most 20 different ones of 1 to 64 bytes. Not for customers.
 	Labels []string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty"`
 	// The product's own id of it, at most 128 printable ASCII characters; unique in the workspace (else EXTERNAL_ID_TAKEN).
+	// Not with a customer's or visitor's own token, to whom it would tell which are taken.
 	ExternalId string `protobuf:"bytes,7,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
 	// For customers: add the message to the customer's newest unresolved conversation if there is one, in one step. Then
 	// subject, context and external id are ignored.
@@ -1440,14 +1441,14 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\x11ConversationOrder\x12\"\n" +
 	"\x1eCONVERSATION_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCONVERSATION_ORDER_ACTIVITY\x10\x01\x12\x1b\n" +
-	"\x17CONVERSATION_ORDER_LINE\x10\x022\xc6\x10\n" +
-	"\x13ConversationService\x12\x7f\n" +
-	"\x12CreateConversation\x12&.goodship.v1.CreateConversationRequest\x1a\x19.goodship.v1.Conversation\"&\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/conversations\x12\x8b\x01\n" +
-	"\x0fGetConversation\x12#.goodship.v1.GetConversationRequest\x1a\x19.goodship.v1.Conversation\"8\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02%\x12#/v1/conversations/{conversation_id}\x90\x02\x01\x12\x8a\x01\n" +
-	"\x11ListConversations\x12%.goodship.v1.ListConversationsRequest\x1a&.goodship.v1.ListConversationsResponse\"&\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/conversations\x90\x02\x01\x12\x9b\x01\n" +
+	"\x17CONVERSATION_ORDER_LINE\x10\x022\xcb\x10\n" +
+	"\x13ConversationService\x12\x80\x01\n" +
+	"\x12CreateConversation\x12&.goodship.v1.CreateConversationRequest\x1a\x19.goodship.v1.Conversation\"'\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/conversations\x12\x8c\x01\n" +
+	"\x0fGetConversation\x12#.goodship.v1.GetConversationRequest\x1a\x19.goodship.v1.Conversation\"9\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02%\x12#/v1/conversations/{conversation_id}\x90\x02\x01\x12\x8b\x01\n" +
+	"\x11ListConversations\x12%.goodship.v1.ListConversationsRequest\x1a&.goodship.v1.ListConversationsResponse\"'\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/conversations\x90\x02\x01\x12\x9b\x01\n" +
 	"\x12UpdateConversation\x12&.goodship.v1.UpdateConversationRequest\x1a\x19.goodship.v1.Conversation\"B\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x023:\fconversation2#/v1/conversations/{conversation_id}\x12\x93\x01\n" +
 	"\x11ClaimConversation\x12%.goodship.v1.ClaimConversationRequest\x1a\x19.goodship.v1.Conversation\"<\x82\xaf)\x04\n" +
@@ -1465,10 +1466,10 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\x0eAcceptHandOver\x12\".goodship.v1.AcceptHandOverRequest\x1a\x19.goodship.v1.Conversation\"E\x82\xaf)\x04\n" +
 	"\x02\x02\x03\x82\xd3\xe4\x93\x027:\x01*\"2/v1/conversations/{conversation_id}:acceptHandOver\x12\x99\x01\n" +
 	"\x0fDeclineHandOver\x12#.goodship.v1.DeclineHandOverRequest\x1a\x19.goodship.v1.Conversation\"F\x82\xaf)\x04\n" +
-	"\x02\x02\x03\x82\xd3\xe4\x93\x028:\x01*\"3/v1/conversations/{conversation_id}:declineHandOver\x12\x8b\x01\n" +
+	"\x02\x02\x03\x82\xd3\xe4\x93\x028:\x01*\"3/v1/conversations/{conversation_id}:declineHandOver\x12\x8c\x01\n" +
 	"\n" +
-	"SetPersona\x12\x1e.goodship.v1.SetPersonaRequest\x1a\x19.goodship.v1.Conversation\"B\x82\xaf)\x05\n" +
-	"\x03\x02\x03\x04\x82\xd3\xe4\x93\x023:\x01*\"./v1/conversations/{conversation_id}:setPersona\x12\x99\x01\n" +
+	"SetPersona\x12\x1e.goodship.v1.SetPersonaRequest\x1a\x19.goodship.v1.Conversation\"C\x82\xaf)\x06\n" +
+	"\x04\x02\x03\x04\x05\x82\xd3\xe4\x93\x023:\x01*\"./v1/conversations/{conversation_id}:setPersona\x12\x99\x01\n" +
 	"\x13DismissConversation\x12'.goodship.v1.DismissConversationRequest\x1a\x19.goodship.v1.Conversation\">\x82\xaf)\x04\n" +
 	"\x02\x02\x03\x82\xd3\xe4\x93\x020:\x01*\"+/v1/conversations/{conversation_id}:dismissB\xb2\x01\xfaPs\n" +
 	",\n" +

@@ -615,11 +615,260 @@ func (x *BlockCustomerRequest) GetUntilTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Which session to go on with, if any.
+type CreateVisitorSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The `renewal_token` of the session; empty to begin one.
+	RenewalToken  string `protobuf:"bytes,1,opt,name=renewal_token,json=renewalToken,proto3" json:"renewal_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateVisitorSessionRequest) Reset() {
+	*x = CreateVisitorSessionRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateVisitorSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateVisitorSessionRequest) ProtoMessage() {}
+
+func (x *CreateVisitorSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateVisitorSessionRequest.ProtoReflect.Descriptor instead.
+func (*CreateVisitorSessionRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreateVisitorSessionRequest) GetRenewalToken() string {
+	if x != nil {
+		return x.RenewalToken
+	}
+	return ""
+}
+
+// Which session it was.
+type SignInVisitorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The `token` of the visitor's session.
+	VisitorToken  string `protobuf:"bytes,1,opt,name=visitor_token,json=visitorToken,proto3" json:"visitor_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInVisitorRequest) Reset() {
+	*x = SignInVisitorRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInVisitorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInVisitorRequest) ProtoMessage() {}
+
+func (x *SignInVisitorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInVisitorRequest.ProtoReflect.Descriptor instead.
+func (*SignInVisitorRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SignInVisitorRequest) GetVisitorToken() string {
+	if x != nil {
+		return x.VisitorToken
+	}
+	return ""
+}
+
+// What became of the session.
+type SignInVisitorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The visitor who is the customer from now on.
+	VisitorId     string `protobuf:"bytes,1,opt,name=visitor_id,json=visitorId,proto3" json:"visitor_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignInVisitorResponse) Reset() {
+	*x = SignInVisitorResponse{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignInVisitorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignInVisitorResponse) ProtoMessage() {}
+
+func (x *SignInVisitorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignInVisitorResponse.ProtoReflect.Descriptor instead.
+func (*SignInVisitorResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SignInVisitorResponse) GetVisitorId() string {
+	if x != nil {
+		return x.VisitorId
+	}
+	return ""
+}
+
+// Whose tokens to end: exactly one of `customer_id` and `agent_id`.
+type RevokeTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer, under the product's id, or a visitor's `visitor_id`. Who is not known yet comes into being.
+	CustomerId string `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	// The agent or leader.
+	AgentId string `protobuf:"bytes,2,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// Tokens issued before it end, and those that do not say when they were issued; not in the future. Absent means now. JWTs
+	// say it in whole seconds, so one from the second of the revocation ends too.
+	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensRequest) Reset() {
+	*x = RevokeTokensRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensRequest) ProtoMessage() {}
+
+func (x *RevokeTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokensRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RevokeTokensRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetNotBeforeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBeforeTime
+	}
+	return nil
+}
+
+// Which tokens work.
+type RevokeTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those issued from then on. It never goes back.
+	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensResponse) Reset() {
+	*x = RevokeTokensResponse{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensResponse) ProtoMessage() {}
+
+func (x *RevokeTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RevokeTokensResponse) GetNotBeforeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBeforeTime
+	}
+	return nil
+}
+
 var File_goodship_v1_directory_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\n" +
-	"#goodship/v1/directory_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1agoodship/v1/customer.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x02\n" +
+	"#goodship/v1/directory_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1agoodship/v1/customer.proto\x1a!goodship/v1/visitor_session.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x02\n" +
 	"\x12UpsertAgentRequest\x12K\n" +
 	"\bagent_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\aagentId\x123\n" +
 	"\x05agent\x18\x02 \x01(\v2\x12.goodship.v1.AgentB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x05agent\x12\x1b\n" +
@@ -665,7 +914,23 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x19\xe0A\x02\xbaH\x13r\x11\x10\x01(\xf4\x032\n" +
 	"^[^\\x00]*$R\x06reason\x12>\n" +
 	"\n" +
-	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tuntilTime2\xce\a\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tuntilTime\"O\n" +
+	"\x1bCreateVisitorSessionRequest\x120\n" +
+	"\rrenewal_token\x18\x01 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\frenewalToken\"J\n" +
+	"\x14SignInVisitorRequest\x122\n" +
+	"\rvisitor_token\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01(\x80\bR\fvisitorToken\";\n" +
+	"\x15SignInVisitorResponse\x12\"\n" +
+	"\n" +
+	"visitor_id\x18\x01 \x01(\tB\x03\xe0A\x03R\tvisitorId\"\x92\x03\n" +
+	"\x13RevokeTokensRequest\x12T\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\n" +
+	"customerId\x12N\n" +
+	"\bagent_id\x18\x02 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\aagentId\x12G\n" +
+	"\x0fnot_before_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\rnotBeforeTime:\x8b\x01\xbaH\x87\x01\x1a\x84\x01\n" +
+	"\x18revoke_tokens.one_person\x125exactly one of customer_id and agent_id must be given\x1a1(this.customer_id == '') != (this.agent_id == '')\"_\n" +
+	"\x14RevokeTokensResponse\x12G\n" +
+	"\x0fnot_before_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\rnotBeforeTime2\xe0\n" +
+	"\n" +
 	"\x10DirectoryService\x12o\n" +
 	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\"+\x82\xaf)\x03\n" +
 	"\x01\x01\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x12g\n" +
@@ -684,7 +949,13 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\rListCustomers\x12!.goodship.v1.ListCustomersRequest\x1a\".goodship.v1.ListCustomersResponse\"!\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/customers\x90\x02\x01\x12\x82\x01\n" +
 	"\rBlockCustomer\x12!.goodship.v1.BlockCustomerRequest\x1a\x15.goodship.v1.Customer\"7\x82\xaf)\x04\n" +
-	"\x02\x01\x03\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/customers/{customer_id}:block\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"\x02\x01\x03\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/customers/{customer_id}:block\x90\x02\x02\x12\x87\x01\n" +
+	"\x14CreateVisitorSession\x12(.goodship.v1.CreateVisitorSessionRequest\x1a\x1b.goodship.v1.VisitorSession\"(\x82\xaf)\x03\n" +
+	"\x01\x06\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/visitorSessions\x90\x02\x02\x12\x87\x01\n" +
+	"\rSignInVisitor\x12!.goodship.v1.SignInVisitorRequest\x1a\".goodship.v1.SignInVisitorResponse\"/\x82\xaf)\x03\n" +
+	"\x01\x04\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/visitorSessions:signIn\x90\x02\x02\x12|\n" +
+	"\fRevokeTokens\x12 .goodship.v1.RevokeTokensRequest\x1a!.goodship.v1.RevokeTokensResponse\"'\x82\xaf)\x04\n" +
+	"\x02\x01\a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/tokens:revoke\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_directory_service_proto_rawDescOnce sync.Once
@@ -698,49 +969,63 @@ func file_goodship_v1_directory_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_directory_service_proto_rawDescData
 }
 
-var file_goodship_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_goodship_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_goodship_v1_directory_service_proto_goTypes = []any{
-	(*UpsertAgentRequest)(nil),    // 0: goodship.v1.UpsertAgentRequest
-	(*GetAgentRequest)(nil),       // 1: goodship.v1.GetAgentRequest
-	(*ListAgentsRequest)(nil),     // 2: goodship.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),    // 3: goodship.v1.ListAgentsResponse
-	(*DisableAgentRequest)(nil),   // 4: goodship.v1.DisableAgentRequest
-	(*UpsertCustomerRequest)(nil), // 5: goodship.v1.UpsertCustomerRequest
-	(*GetCustomerRequest)(nil),    // 6: goodship.v1.GetCustomerRequest
-	(*ListCustomersRequest)(nil),  // 7: goodship.v1.ListCustomersRequest
-	(*ListCustomersResponse)(nil), // 8: goodship.v1.ListCustomersResponse
-	(*BlockCustomerRequest)(nil),  // 9: goodship.v1.BlockCustomerRequest
-	(*Agent)(nil),                 // 10: goodship.v1.Agent
-	(*Customer)(nil),              // 11: goodship.v1.Customer
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*UpsertAgentRequest)(nil),          // 0: goodship.v1.UpsertAgentRequest
+	(*GetAgentRequest)(nil),             // 1: goodship.v1.GetAgentRequest
+	(*ListAgentsRequest)(nil),           // 2: goodship.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),          // 3: goodship.v1.ListAgentsResponse
+	(*DisableAgentRequest)(nil),         // 4: goodship.v1.DisableAgentRequest
+	(*UpsertCustomerRequest)(nil),       // 5: goodship.v1.UpsertCustomerRequest
+	(*GetCustomerRequest)(nil),          // 6: goodship.v1.GetCustomerRequest
+	(*ListCustomersRequest)(nil),        // 7: goodship.v1.ListCustomersRequest
+	(*ListCustomersResponse)(nil),       // 8: goodship.v1.ListCustomersResponse
+	(*BlockCustomerRequest)(nil),        // 9: goodship.v1.BlockCustomerRequest
+	(*CreateVisitorSessionRequest)(nil), // 10: goodship.v1.CreateVisitorSessionRequest
+	(*SignInVisitorRequest)(nil),        // 11: goodship.v1.SignInVisitorRequest
+	(*SignInVisitorResponse)(nil),       // 12: goodship.v1.SignInVisitorResponse
+	(*RevokeTokensRequest)(nil),         // 13: goodship.v1.RevokeTokensRequest
+	(*RevokeTokensResponse)(nil),        // 14: goodship.v1.RevokeTokensResponse
+	(*Agent)(nil),                       // 15: goodship.v1.Agent
+	(*Customer)(nil),                    // 16: goodship.v1.Customer
+	(*timestamppb.Timestamp)(nil),       // 17: google.protobuf.Timestamp
+	(*VisitorSession)(nil),              // 18: goodship.v1.VisitorSession
 }
 var file_goodship_v1_directory_service_proto_depIdxs = []int32{
-	10, // 0: goodship.v1.UpsertAgentRequest.agent:type_name -> goodship.v1.Agent
-	10, // 1: goodship.v1.ListAgentsResponse.agents:type_name -> goodship.v1.Agent
-	11, // 2: goodship.v1.UpsertCustomerRequest.customer:type_name -> goodship.v1.Customer
-	11, // 3: goodship.v1.ListCustomersResponse.customers:type_name -> goodship.v1.Customer
-	12, // 4: goodship.v1.BlockCustomerRequest.until_time:type_name -> google.protobuf.Timestamp
-	0,  // 5: goodship.v1.DirectoryService.UpsertAgent:input_type -> goodship.v1.UpsertAgentRequest
-	1,  // 6: goodship.v1.DirectoryService.GetAgent:input_type -> goodship.v1.GetAgentRequest
-	2,  // 7: goodship.v1.DirectoryService.ListAgents:input_type -> goodship.v1.ListAgentsRequest
-	4,  // 8: goodship.v1.DirectoryService.DisableAgent:input_type -> goodship.v1.DisableAgentRequest
-	5,  // 9: goodship.v1.DirectoryService.UpsertCustomer:input_type -> goodship.v1.UpsertCustomerRequest
-	6,  // 10: goodship.v1.DirectoryService.GetCustomer:input_type -> goodship.v1.GetCustomerRequest
-	7,  // 11: goodship.v1.DirectoryService.ListCustomers:input_type -> goodship.v1.ListCustomersRequest
-	9,  // 12: goodship.v1.DirectoryService.BlockCustomer:input_type -> goodship.v1.BlockCustomerRequest
-	10, // 13: goodship.v1.DirectoryService.UpsertAgent:output_type -> goodship.v1.Agent
-	10, // 14: goodship.v1.DirectoryService.GetAgent:output_type -> goodship.v1.Agent
-	3,  // 15: goodship.v1.DirectoryService.ListAgents:output_type -> goodship.v1.ListAgentsResponse
-	10, // 16: goodship.v1.DirectoryService.DisableAgent:output_type -> goodship.v1.Agent
-	11, // 17: goodship.v1.DirectoryService.UpsertCustomer:output_type -> goodship.v1.Customer
-	11, // 18: goodship.v1.DirectoryService.GetCustomer:output_type -> goodship.v1.Customer
-	8,  // 19: goodship.v1.DirectoryService.ListCustomers:output_type -> goodship.v1.ListCustomersResponse
-	11, // 20: goodship.v1.DirectoryService.BlockCustomer:output_type -> goodship.v1.Customer
-	13, // [13:21] is the sub-list for method output_type
-	5,  // [5:13] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	15, // 0: goodship.v1.UpsertAgentRequest.agent:type_name -> goodship.v1.Agent
+	15, // 1: goodship.v1.ListAgentsResponse.agents:type_name -> goodship.v1.Agent
+	16, // 2: goodship.v1.UpsertCustomerRequest.customer:type_name -> goodship.v1.Customer
+	16, // 3: goodship.v1.ListCustomersResponse.customers:type_name -> goodship.v1.Customer
+	17, // 4: goodship.v1.BlockCustomerRequest.until_time:type_name -> google.protobuf.Timestamp
+	17, // 5: goodship.v1.RevokeTokensRequest.not_before_time:type_name -> google.protobuf.Timestamp
+	17, // 6: goodship.v1.RevokeTokensResponse.not_before_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: goodship.v1.DirectoryService.UpsertAgent:input_type -> goodship.v1.UpsertAgentRequest
+	1,  // 8: goodship.v1.DirectoryService.GetAgent:input_type -> goodship.v1.GetAgentRequest
+	2,  // 9: goodship.v1.DirectoryService.ListAgents:input_type -> goodship.v1.ListAgentsRequest
+	4,  // 10: goodship.v1.DirectoryService.DisableAgent:input_type -> goodship.v1.DisableAgentRequest
+	5,  // 11: goodship.v1.DirectoryService.UpsertCustomer:input_type -> goodship.v1.UpsertCustomerRequest
+	6,  // 12: goodship.v1.DirectoryService.GetCustomer:input_type -> goodship.v1.GetCustomerRequest
+	7,  // 13: goodship.v1.DirectoryService.ListCustomers:input_type -> goodship.v1.ListCustomersRequest
+	9,  // 14: goodship.v1.DirectoryService.BlockCustomer:input_type -> goodship.v1.BlockCustomerRequest
+	10, // 15: goodship.v1.DirectoryService.CreateVisitorSession:input_type -> goodship.v1.CreateVisitorSessionRequest
+	11, // 16: goodship.v1.DirectoryService.SignInVisitor:input_type -> goodship.v1.SignInVisitorRequest
+	13, // 17: goodship.v1.DirectoryService.RevokeTokens:input_type -> goodship.v1.RevokeTokensRequest
+	15, // 18: goodship.v1.DirectoryService.UpsertAgent:output_type -> goodship.v1.Agent
+	15, // 19: goodship.v1.DirectoryService.GetAgent:output_type -> goodship.v1.Agent
+	3,  // 20: goodship.v1.DirectoryService.ListAgents:output_type -> goodship.v1.ListAgentsResponse
+	15, // 21: goodship.v1.DirectoryService.DisableAgent:output_type -> goodship.v1.Agent
+	16, // 22: goodship.v1.DirectoryService.UpsertCustomer:output_type -> goodship.v1.Customer
+	16, // 23: goodship.v1.DirectoryService.GetCustomer:output_type -> goodship.v1.Customer
+	8,  // 24: goodship.v1.DirectoryService.ListCustomers:output_type -> goodship.v1.ListCustomersResponse
+	16, // 25: goodship.v1.DirectoryService.BlockCustomer:output_type -> goodship.v1.Customer
+	18, // 26: goodship.v1.DirectoryService.CreateVisitorSession:output_type -> goodship.v1.VisitorSession
+	12, // 27: goodship.v1.DirectoryService.SignInVisitor:output_type -> goodship.v1.SignInVisitorResponse
+	14, // 28: goodship.v1.DirectoryService.RevokeTokens:output_type -> goodship.v1.RevokeTokensResponse
+	18, // [18:29] is the sub-list for method output_type
+	7,  // [7:18] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_directory_service_proto_init() }
@@ -751,13 +1036,14 @@ func file_goodship_v1_directory_service_proto_init() {
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_agent_proto_init()
 	file_goodship_v1_customer_proto_init()
+	file_goodship_v1_visitor_session_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_directory_service_proto_rawDesc), len(file_goodship_v1_directory_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,14 +19,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DirectoryService_UpsertAgent_FullMethodName    = "/goodship.v1.DirectoryService/UpsertAgent"
-	DirectoryService_GetAgent_FullMethodName       = "/goodship.v1.DirectoryService/GetAgent"
-	DirectoryService_ListAgents_FullMethodName     = "/goodship.v1.DirectoryService/ListAgents"
-	DirectoryService_DisableAgent_FullMethodName   = "/goodship.v1.DirectoryService/DisableAgent"
-	DirectoryService_UpsertCustomer_FullMethodName = "/goodship.v1.DirectoryService/UpsertCustomer"
-	DirectoryService_GetCustomer_FullMethodName    = "/goodship.v1.DirectoryService/GetCustomer"
-	DirectoryService_ListCustomers_FullMethodName  = "/goodship.v1.DirectoryService/ListCustomers"
-	DirectoryService_BlockCustomer_FullMethodName  = "/goodship.v1.DirectoryService/BlockCustomer"
+	DirectoryService_UpsertAgent_FullMethodName          = "/goodship.v1.DirectoryService/UpsertAgent"
+	DirectoryService_GetAgent_FullMethodName             = "/goodship.v1.DirectoryService/GetAgent"
+	DirectoryService_ListAgents_FullMethodName           = "/goodship.v1.DirectoryService/ListAgents"
+	DirectoryService_DisableAgent_FullMethodName         = "/goodship.v1.DirectoryService/DisableAgent"
+	DirectoryService_UpsertCustomer_FullMethodName       = "/goodship.v1.DirectoryService/UpsertCustomer"
+	DirectoryService_GetCustomer_FullMethodName          = "/goodship.v1.DirectoryService/GetCustomer"
+	DirectoryService_ListCustomers_FullMethodName        = "/goodship.v1.DirectoryService/ListCustomers"
+	DirectoryService_BlockCustomer_FullMethodName        = "/goodship.v1.DirectoryService/BlockCustomer"
+	DirectoryService_CreateVisitorSession_FullMethodName = "/goodship.v1.DirectoryService/CreateVisitorSession"
+	DirectoryService_SignInVisitor_FullMethodName        = "/goodship.v1.DirectoryService/SignInVisitor"
+	DirectoryService_RevokeTokens_FullMethodName         = "/goodship.v1.DirectoryService/RevokeTokens"
 )
 
 // DirectoryServiceClient is the client API for DirectoryService service.
@@ -53,6 +56,16 @@ type DirectoryServiceClient interface {
 	// Blocks a customer from writing. Reading, confirming and rejecting go on, and nothing is resolved by it. A time that
 	// has passed lifts the block.
 	BlockCustomer(ctx context.Context, in *BlockCustomerRequest, opts ...grpc.CallOption) (*Customer, error)
+	// Begins a visitor's session, or goes on with one. Nothing is kept until the visitor writes.
+	CreateVisitorSession(ctx context.Context, in *CreateVisitorSessionRequest, opts ...grpc.CallOption) (*VisitorSession, error)
+	// Says that the visitor of a session is the customer who calls: all its conversations are the customer's from now on, at
+	// once, and the session is over. Whoever calls holds both tokens. Repeated, it changes nothing. Wait for the visitor's own
+	// calls first: repeated as the customer, they are new ones. At most 100 visitors who wrote become one customer (else
+	// LIMIT_REACHED).
+	SignInVisitor(ctx context.Context, in *SignInVisitorRequest, opts ...grpc.CallOption) (*SignInVisitorResponse, error)
+	// Ends all tokens of a person that were issued before a time: of a customer, a visitor, or an agent. API keys that act for
+	// the person go on.
+	RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error)
 }
 
 type directoryServiceClient struct {
@@ -143,6 +156,36 @@ func (c *directoryServiceClient) BlockCustomer(ctx context.Context, in *BlockCus
 	return out, nil
 }
 
+func (c *directoryServiceClient) CreateVisitorSession(ctx context.Context, in *CreateVisitorSessionRequest, opts ...grpc.CallOption) (*VisitorSession, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VisitorSession)
+	err := c.cc.Invoke(ctx, DirectoryService_CreateVisitorSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *directoryServiceClient) SignInVisitor(ctx context.Context, in *SignInVisitorRequest, opts ...grpc.CallOption) (*SignInVisitorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SignInVisitorResponse)
+	err := c.cc.Invoke(ctx, DirectoryService_SignInVisitor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *directoryServiceClient) RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeTokensResponse)
+	err := c.cc.Invoke(ctx, DirectoryService_RevokeTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DirectoryServiceServer is the server API for DirectoryService service.
 // All implementations must embed UnimplementedDirectoryServiceServer
 // for forward compatibility.
@@ -167,6 +210,16 @@ type DirectoryServiceServer interface {
 	// Blocks a customer from writing. Reading, confirming and rejecting go on, and nothing is resolved by it. A time that
 	// has passed lifts the block.
 	BlockCustomer(context.Context, *BlockCustomerRequest) (*Customer, error)
+	// Begins a visitor's session, or goes on with one. Nothing is kept until the visitor writes.
+	CreateVisitorSession(context.Context, *CreateVisitorSessionRequest) (*VisitorSession, error)
+	// Says that the visitor of a session is the customer who calls: all its conversations are the customer's from now on, at
+	// once, and the session is over. Whoever calls holds both tokens. Repeated, it changes nothing. Wait for the visitor's own
+	// calls first: repeated as the customer, they are new ones. At most 100 visitors who wrote become one customer (else
+	// LIMIT_REACHED).
+	SignInVisitor(context.Context, *SignInVisitorRequest) (*SignInVisitorResponse, error)
+	// Ends all tokens of a person that were issued before a time: of a customer, a visitor, or an agent. API keys that act for
+	// the person go on.
+	RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error)
 	mustEmbedUnimplementedDirectoryServiceServer()
 }
 
@@ -200,6 +253,15 @@ func (UnimplementedDirectoryServiceServer) ListCustomers(context.Context, *ListC
 }
 func (UnimplementedDirectoryServiceServer) BlockCustomer(context.Context, *BlockCustomerRequest) (*Customer, error) {
 	return nil, status.Error(codes.Unimplemented, "method BlockCustomer not implemented")
+}
+func (UnimplementedDirectoryServiceServer) CreateVisitorSession(context.Context, *CreateVisitorSessionRequest) (*VisitorSession, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateVisitorSession not implemented")
+}
+func (UnimplementedDirectoryServiceServer) SignInVisitor(context.Context, *SignInVisitorRequest) (*SignInVisitorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SignInVisitor not implemented")
+}
+func (UnimplementedDirectoryServiceServer) RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeTokens not implemented")
 }
 func (UnimplementedDirectoryServiceServer) mustEmbedUnimplementedDirectoryServiceServer() {}
 func (UnimplementedDirectoryServiceServer) testEmbeddedByValue()                          {}
@@ -366,6 +428,60 @@ func _DirectoryService_BlockCustomer_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DirectoryService_CreateVisitorSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateVisitorSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).CreateVisitorSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_CreateVisitorSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).CreateVisitorSession(ctx, req.(*CreateVisitorSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DirectoryService_SignInVisitor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SignInVisitorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).SignInVisitor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_SignInVisitor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).SignInVisitor(ctx, req.(*SignInVisitorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DirectoryService_RevokeTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).RevokeTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_RevokeTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).RevokeTokens(ctx, req.(*RevokeTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DirectoryService_ServiceDesc is the grpc.ServiceDesc for DirectoryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -404,6 +520,18 @@ var DirectoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BlockCustomer",
 			Handler:    _DirectoryService_BlockCustomer_Handler,
+		},
+		{
+			MethodName: "CreateVisitorSession",
+			Handler:    _DirectoryService_CreateVisitorSession_Handler,
+		},
+		{
+			MethodName: "SignInVisitor",
+			Handler:    _DirectoryService_SignInVisitor_Handler,
+		},
+		{
+			MethodName: "RevokeTokens",
+			Handler:    _DirectoryService_RevokeTokens_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -50,16 +50,26 @@ const (
 	ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN ErrorReason = 10
 	// UNAUTHENTICATED. The call carries no credential.
 	ErrorReason_ERROR_REASON_CREDENTIAL_MISSING ErrorReason = 20
-	// UNAUTHENTICATED. The credential is malformed, unknown, expired or revoked.
+	// UNAUTHENTICATED. The credential is malformed or unknown, its signature does not fit, or it is for something else.
 	ErrorReason_ERROR_REASON_CREDENTIAL_INVALID ErrorReason = 21
 	// PERMISSION_DENIED. The key lacks a scope. Metadata: `scope`.
 	ErrorReason_ERROR_REASON_SCOPE_MISSING ErrorReason = 22
 	// PERMISSION_DENIED. This kind of caller may not call the method. Metadata: `caller`; `allowed`, separated by commas.
 	ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED ErrorReason = 23
-	// INVALID_ARGUMENT. `goodship-act-for` is neither `customer/<id>` nor `agent/<id>`.
+	// INVALID_ARGUMENT. `goodship-act-for` is neither `customer/<id>` nor `agent/<id>`; or, for an operator, not
+	// `workspace/<id>`.
 	ErrorReason_ERROR_REASON_ACT_FOR_INVALID ErrorReason = 24
 	// PERMISSION_DENIED. The agent is disabled. Metadata: `agent_id`.
 	ErrorReason_ERROR_REASON_AGENT_DISABLED ErrorReason = 25
+	// UNAUTHENTICATED. The key or token was good until a time that has passed; get a new one.
+	ErrorReason_ERROR_REASON_CREDENTIAL_EXPIRED ErrorReason = 26
+	// UNAUTHENTICATED. The key or token was revoked, or the visitor's session ended by signing in.
+	ErrorReason_ERROR_REASON_CREDENTIAL_REVOKED ErrorReason = 27
+	// PERMISSION_DENIED. The workspace does not list the origin of the web page that calls; add it to `allowed_origins`.
+	ErrorReason_ERROR_REASON_ORIGIN_NOT_ALLOWED ErrorReason = 28
+	// RESOURCE_EXHAUSTED. Too many calls; wait as long as the RetryInfo says. Metadata: `limit`: `workspace`, `caller` or
+	// `address`.
+	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 29
 	// NOT_FOUND. No such conversation, or it is not the caller's to see.
 	ErrorReason_ERROR_REASON_CONVERSATION_NOT_FOUND ErrorReason = 40
 	// NOT_FOUND. The conversation has no message with this number.
@@ -76,6 +86,10 @@ const (
 	ErrorReason_ERROR_REASON_API_KEY_NOT_FOUND ErrorReason = 46
 	// ALREADY_EXISTS. Another conversation has this external id. Metadata: `conversation_id`, for agents and backends.
 	ErrorReason_ERROR_REASON_EXTERNAL_ID_TAKEN ErrorReason = 47
+	// NOT_FOUND. The server has no such workspace. Metadata: `workspace_id`.
+	ErrorReason_ERROR_REASON_WORKSPACE_NOT_FOUND ErrorReason = 48
+	// NOT_FOUND. The workspace has no such signing key.
+	ErrorReason_ERROR_REASON_SIGNING_KEY_NOT_FOUND ErrorReason = 49
 	// FAILED_PRECONDITION. The customer waits: say in `seen_revision` what you had seen. Metadata: `revision`, the newest.
 	ErrorReason_ERROR_REASON_SEEN_REVISION_REQUIRED ErrorReason = 60
 	// INVALID_ARGUMENT. `seen_revision` is beyond the newest. Metadata: `revision`, the newest.
@@ -124,10 +138,13 @@ const (
 	ErrorReason_ERROR_REASON_NOT_THE_AUTHOR ErrorReason = 82
 	// FAILED_PRECONDITION. The rating is older than 24 hours and stays as it is.
 	ErrorReason_ERROR_REASON_RATING_FINAL ErrorReason = 83
-	// FAILED_PRECONDITION. A bound of the conversation is reached. Metadata: `limit`.
+	// FAILED_PRECONDITION. A bound of the conversation, or of the customer, is reached. Metadata: `limit`.
 	ErrorReason_ERROR_REASON_LIMIT_REACHED ErrorReason = 84
 	// FAILED_PRECONDITION. A key cannot revoke itself, so that one with the scope ADMIN is left; use another.
 	ErrorReason_ERROR_REASON_KEY_REVOKES_ITSELF ErrorReason = 85
+	// FAILED_PRECONDITION. Two signing keys of this kind are live; revoke the older one first. Metadata: `signing_key_id`, the
+	// older.
+	ErrorReason_ERROR_REASON_SIGNING_KEYS_LIVE ErrorReason = 86
 	// UNAVAILABLE. The store cannot take the change now; nothing was changed, or the same request id tells. Try again.
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 100
 	// RESOURCE_EXHAUSTED (REST: 503). The disk is full: reads go on, writes are taken again as soon as there is room.
@@ -160,6 +177,10 @@ var (
 		23:  "ERROR_REASON_CALLER_NOT_ALLOWED",
 		24:  "ERROR_REASON_ACT_FOR_INVALID",
 		25:  "ERROR_REASON_AGENT_DISABLED",
+		26:  "ERROR_REASON_CREDENTIAL_EXPIRED",
+		27:  "ERROR_REASON_CREDENTIAL_REVOKED",
+		28:  "ERROR_REASON_ORIGIN_NOT_ALLOWED",
+		29:  "ERROR_REASON_RATE_LIMITED",
 		40:  "ERROR_REASON_CONVERSATION_NOT_FOUND",
 		41:  "ERROR_REASON_MESSAGE_NOT_FOUND",
 		42:  "ERROR_REASON_NOTE_NOT_FOUND",
@@ -168,6 +189,8 @@ var (
 		45:  "ERROR_REASON_CUSTOMER_NOT_FOUND",
 		46:  "ERROR_REASON_API_KEY_NOT_FOUND",
 		47:  "ERROR_REASON_EXTERNAL_ID_TAKEN",
+		48:  "ERROR_REASON_WORKSPACE_NOT_FOUND",
+		49:  "ERROR_REASON_SIGNING_KEY_NOT_FOUND",
 		60:  "ERROR_REASON_SEEN_REVISION_REQUIRED",
 		61:  "ERROR_REASON_SEEN_REVISION_AHEAD",
 		62:  "ERROR_REASON_CUSTOMER_IS_WAITING",
@@ -194,6 +217,7 @@ var (
 		83:  "ERROR_REASON_RATING_FINAL",
 		84:  "ERROR_REASON_LIMIT_REACHED",
 		85:  "ERROR_REASON_KEY_REVOKES_ITSELF",
+		86:  "ERROR_REASON_SIGNING_KEYS_LIVE",
 		100: "ERROR_REASON_STORE_UNAVAILABLE",
 		101: "ERROR_REASON_STORE_FULL",
 		102: "ERROR_REASON_DATA_LOSS",
@@ -218,6 +242,10 @@ var (
 		"ERROR_REASON_CALLER_NOT_ALLOWED":     23,
 		"ERROR_REASON_ACT_FOR_INVALID":        24,
 		"ERROR_REASON_AGENT_DISABLED":         25,
+		"ERROR_REASON_CREDENTIAL_EXPIRED":     26,
+		"ERROR_REASON_CREDENTIAL_REVOKED":     27,
+		"ERROR_REASON_ORIGIN_NOT_ALLOWED":     28,
+		"ERROR_REASON_RATE_LIMITED":           29,
 		"ERROR_REASON_CONVERSATION_NOT_FOUND": 40,
 		"ERROR_REASON_MESSAGE_NOT_FOUND":      41,
 		"ERROR_REASON_NOTE_NOT_FOUND":         42,
@@ -226,6 +254,8 @@ var (
 		"ERROR_REASON_CUSTOMER_NOT_FOUND":     45,
 		"ERROR_REASON_API_KEY_NOT_FOUND":      46,
 		"ERROR_REASON_EXTERNAL_ID_TAKEN":      47,
+		"ERROR_REASON_WORKSPACE_NOT_FOUND":    48,
+		"ERROR_REASON_SIGNING_KEY_NOT_FOUND":  49,
 		"ERROR_REASON_SEEN_REVISION_REQUIRED": 60,
 		"ERROR_REASON_SEEN_REVISION_AHEAD":    61,
 		"ERROR_REASON_CUSTOMER_IS_WAITING":    62,
@@ -252,6 +282,7 @@ var (
 		"ERROR_REASON_RATING_FINAL":           83,
 		"ERROR_REASON_LIMIT_REACHED":          84,
 		"ERROR_REASON_KEY_REVOKES_ITSELF":     85,
+		"ERROR_REASON_SIGNING_KEYS_LIVE":      86,
 		"ERROR_REASON_STORE_UNAVAILABLE":      100,
 		"ERROR_REASON_STORE_FULL":             101,
 		"ERROR_REASON_DATA_LOSS":              102,
@@ -291,7 +322,7 @@ var File_goodship_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xa3\x0f\n" +
+	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xa3\x11\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1e\n" +
@@ -310,7 +341,11 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x1aERROR_REASON_SCOPE_MISSING\x10\x16\x12#\n" +
 	"\x1fERROR_REASON_CALLER_NOT_ALLOWED\x10\x17\x12 \n" +
 	"\x1cERROR_REASON_ACT_FOR_INVALID\x10\x18\x12\x1f\n" +
-	"\x1bERROR_REASON_AGENT_DISABLED\x10\x19\x12'\n" +
+	"\x1bERROR_REASON_AGENT_DISABLED\x10\x19\x12#\n" +
+	"\x1fERROR_REASON_CREDENTIAL_EXPIRED\x10\x1a\x12#\n" +
+	"\x1fERROR_REASON_CREDENTIAL_REVOKED\x10\x1b\x12#\n" +
+	"\x1fERROR_REASON_ORIGIN_NOT_ALLOWED\x10\x1c\x12\x1d\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10\x1d\x12'\n" +
 	"#ERROR_REASON_CONVERSATION_NOT_FOUND\x10(\x12\"\n" +
 	"\x1eERROR_REASON_MESSAGE_NOT_FOUND\x10)\x12\x1f\n" +
 	"\x1bERROR_REASON_NOTE_NOT_FOUND\x10*\x12%\n" +
@@ -318,7 +353,9 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_AGENT_NOT_FOUND\x10,\x12#\n" +
 	"\x1fERROR_REASON_CUSTOMER_NOT_FOUND\x10-\x12\"\n" +
 	"\x1eERROR_REASON_API_KEY_NOT_FOUND\x10.\x12\"\n" +
-	"\x1eERROR_REASON_EXTERNAL_ID_TAKEN\x10/\x12'\n" +
+	"\x1eERROR_REASON_EXTERNAL_ID_TAKEN\x10/\x12$\n" +
+	" ERROR_REASON_WORKSPACE_NOT_FOUND\x100\x12&\n" +
+	"\"ERROR_REASON_SIGNING_KEY_NOT_FOUND\x101\x12'\n" +
 	"#ERROR_REASON_SEEN_REVISION_REQUIRED\x10<\x12$\n" +
 	" ERROR_REASON_SEEN_REVISION_AHEAD\x10=\x12$\n" +
 	" ERROR_REASON_CUSTOMER_IS_WAITING\x10>\x12!\n" +
@@ -345,6 +382,7 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x19ERROR_REASON_RATING_FINAL\x10S\x12\x1e\n" +
 	"\x1aERROR_REASON_LIMIT_REACHED\x10T\x12#\n" +
 	"\x1fERROR_REASON_KEY_REVOKES_ITSELF\x10U\x12\"\n" +
+	"\x1eERROR_REASON_SIGNING_KEYS_LIVE\x10V\x12\"\n" +
 	"\x1eERROR_REASON_STORE_UNAVAILABLE\x10d\x12\x1b\n" +
 	"\x17ERROR_REASON_STORE_FULL\x10e\x12\x1a\n" +
 	"\x16ERROR_REASON_DATA_LOSS\x10f\x12\x19\n" +

@@ -993,21 +993,21 @@ const file_goodship_v1_message_service_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x05B\n" +
 	"\xe0A\x02\xbaH\x04\x1a\x02(\x01R\x06number\x126\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId2\xc9\f\n" +
-	"\x0eMessageService\x12\x87\x01\n" +
-	"\vSendMessage\x12\x1f.goodship.v1.SendMessageRequest\x1a\x14.goodship.v1.Message\"A\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x021:\x01*\",/v1/conversations/{conversation_id}/messages\x12\x8e\x01\n" +
+	"request_id\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId2\xcf\f\n" +
+	"\x0eMessageService\x12\x88\x01\n" +
+	"\vSendMessage\x12\x1f.goodship.v1.SendMessageRequest\x1a\x14.goodship.v1.Message\"B\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x021:\x01*\",/v1/conversations/{conversation_id}/messages\x12\x8f\x01\n" +
 	"\n" +
-	"GetMessage\x12\x1e.goodship.v1.GetMessageRequest\x1a\x14.goodship.v1.Message\"J\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x027\x125/v1/conversations/{conversation_id}/messages/{number}\x90\x02\x01\x12\x96\x01\n" +
-	"\fListMessages\x12 .goodship.v1.ListMessagesRequest\x1a!.goodship.v1.ListMessagesResponse\"A\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02.\x12,/v1/conversations/{conversation_id}/messages\x90\x02\x01\x12\x90\x01\n" +
-	"\vEditMessage\x12\x1f.goodship.v1.EditMessageRequest\x1a\x14.goodship.v1.Message\"J\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02::\x01*25/v1/conversations/{conversation_id}/messages/{number}\x12\x9b\x01\n" +
-	"\rRedactMessage\x12!.goodship.v1.RedactMessageRequest\x1a\x14.goodship.v1.Message\"Q\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02A:\x01*\"</v1/conversations/{conversation_id}/messages/{number}:redact\x12\x8d\x01\n" +
-	"\bMarkRead\x12\x1c.goodship.v1.MarkReadRequest\x1a\x15.goodship.v1.ReadMark\"L\x82\xaf)\x05\n" +
-	"\x03\x02\x03\x04\x82\xd3\xe4\x93\x02::\x01*\"5/v1/conversations/{conversation_id}/messages:markRead\x90\x02\x02\x12\xa2\x01\n" +
+	"GetMessage\x12\x1e.goodship.v1.GetMessageRequest\x1a\x14.goodship.v1.Message\"K\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x027\x125/v1/conversations/{conversation_id}/messages/{number}\x90\x02\x01\x12\x97\x01\n" +
+	"\fListMessages\x12 .goodship.v1.ListMessagesRequest\x1a!.goodship.v1.ListMessagesResponse\"B\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02.\x12,/v1/conversations/{conversation_id}/messages\x90\x02\x01\x12\x91\x01\n" +
+	"\vEditMessage\x12\x1f.goodship.v1.EditMessageRequest\x1a\x14.goodship.v1.Message\"K\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02::\x01*25/v1/conversations/{conversation_id}/messages/{number}\x12\x9c\x01\n" +
+	"\rRedactMessage\x12!.goodship.v1.RedactMessageRequest\x1a\x14.goodship.v1.Message\"R\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02A:\x01*\"</v1/conversations/{conversation_id}/messages/{number}:redact\x12\x8e\x01\n" +
+	"\bMarkRead\x12\x1c.goodship.v1.MarkReadRequest\x1a\x15.goodship.v1.ReadMark\"M\x82\xaf)\x06\n" +
+	"\x04\x02\x03\x04\x05\x82\xd3\xe4\x93\x02::\x01*\"5/v1/conversations/{conversation_id}/messages:markRead\x90\x02\x02\x12\xa2\x01\n" +
 	"\x0eReportDelivery\x12\".goodship.v1.ReportDeliveryRequest\x1a\x14.goodship.v1.Message\"V\x82\xaf)\x03\n" +
 	"\x01\x01\x82\xd3\xe4\x93\x02I:\x01*\"D/v1/conversations/{conversation_id}/messages/{number}:reportDelivery\x12}\n" +
 	"\n" +

@@ -649,22 +649,22 @@ const file_goodship_v1_resolution_service_proto_rawDesc = "" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\x10resolutionNumber\x126\n" +
 	"\x06rating\x18\x03 \x01(\v2\x13.goodship.v1.RatingB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x06rating\x126\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId2\xe3\b\n" +
+	"request_id\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId2\xe8\b\n" +
 	"\x11ResolutionService\x12\x97\x01\n" +
 	"\x11ProposeResolution\x12%.goodship.v1.ProposeResolutionRequest\x1a\x17.goodship.v1.Resolution\"B\x82\xaf)\x04\n" +
-	"\x02\x02\x03\x82\xd3\xe4\x93\x024:\x01*\"//v1/conversations/{conversation_id}/resolutions\x12\x9e\x01\n" +
-	"\x11ConfirmResolution\x12%.goodship.v1.ConfirmResolutionRequest\x1a\x17.goodship.v1.Resolution\"I\x82\xaf)\x03\n" +
-	"\x01\x04\x82\xd3\xe4\x93\x02<:\x01*\"7/v1/conversations/{conversation_id}/resolutions:confirm\x12\x9b\x01\n" +
-	"\x10RejectResolution\x12$.goodship.v1.RejectResolutionRequest\x1a\x17.goodship.v1.Resolution\"H\x82\xaf)\x03\n" +
-	"\x01\x04\x82\xd3\xe4\x93\x02;:\x01*\"6/v1/conversations/{conversation_id}/resolutions:reject\x12\xa2\x01\n" +
+	"\x02\x02\x03\x82\xd3\xe4\x93\x024:\x01*\"//v1/conversations/{conversation_id}/resolutions\x12\x9f\x01\n" +
+	"\x11ConfirmResolution\x12%.goodship.v1.ConfirmResolutionRequest\x1a\x17.goodship.v1.Resolution\"J\x82\xaf)\x04\n" +
+	"\x02\x04\x05\x82\xd3\xe4\x93\x02<:\x01*\"7/v1/conversations/{conversation_id}/resolutions:confirm\x12\x9c\x01\n" +
+	"\x10RejectResolution\x12$.goodship.v1.RejectResolutionRequest\x1a\x17.goodship.v1.Resolution\"I\x82\xaf)\x04\n" +
+	"\x02\x04\x05\x82\xd3\xe4\x93\x02;:\x01*\"6/v1/conversations/{conversation_id}/resolutions:reject\x12\xa2\x01\n" +
 	"\x12WithdrawResolution\x12&.goodship.v1.WithdrawResolutionRequest\x1a\x17.goodship.v1.Resolution\"K\x82\xaf)\x04\n" +
-	"\x02\x02\x03\x82\xd3\xe4\x93\x02=:\x01*\"8/v1/conversations/{conversation_id}/resolutions:withdraw\x12\x9a\x01\n" +
-	"\rGetResolution\x12!.goodship.v1.GetResolutionRequest\x1a\x17.goodship.v1.Resolution\"M\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x02:\x128/v1/conversations/{conversation_id}/resolutions/{number}\x90\x02\x01\x12\xa2\x01\n" +
-	"\x0fListResolutions\x12#.goodship.v1.ListResolutionsRequest\x1a$.goodship.v1.ListResolutionsResponse\"D\x82\xaf)\x06\n" +
-	"\x04\x01\x02\x03\x04\x82\xd3\xe4\x93\x021\x12//v1/conversations/{conversation_id}/resolutions\x90\x02\x01\x12\x8d\x01\n" +
-	"\x10RateConversation\x12$.goodship.v1.RateConversationRequest\x1a\x17.goodship.v1.Resolution\":\x82\xaf)\x03\n" +
-	"\x01\x04\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/conversations/{conversation_id}:rateB<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"\x02\x02\x03\x82\xd3\xe4\x93\x02=:\x01*\"8/v1/conversations/{conversation_id}/resolutions:withdraw\x12\x9b\x01\n" +
+	"\rGetResolution\x12!.goodship.v1.GetResolutionRequest\x1a\x17.goodship.v1.Resolution\"N\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02:\x128/v1/conversations/{conversation_id}/resolutions/{number}\x90\x02\x01\x12\xa3\x01\n" +
+	"\x0fListResolutions\x12#.goodship.v1.ListResolutionsRequest\x1a$.goodship.v1.ListResolutionsResponse\"E\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x021\x12//v1/conversations/{conversation_id}/resolutions\x90\x02\x01\x12\x8e\x01\n" +
+	"\x10RateConversation\x12$.goodship.v1.RateConversationRequest\x1a\x17.goodship.v1.Resolution\";\x82\xaf)\x04\n" +
+	"\x02\x04\x05\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/conversations/{conversation_id}:rateB<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_resolution_service_proto_rawDescOnce sync.Once

@@ -182,6 +182,9 @@ type Workspace struct {
 	NotifyAfter *durationpb.Duration `protobuf:"bytes,10,opt,name=notify_after,json=notifyAfter,proto3" json:"notify_after,omitempty"`
 	// After how long without a call an agent is away, 30 seconds to 1 hour. 2 minutes in a new workspace.
 	AwayAfter *durationpb.Duration `protobuf:"bytes,11,opt,name=away_after,json=awayAfter,proto3" json:"away_after,omitempty"`
+	// The origins of the web pages that may call, at most 50, each as a browser sends it: `https://app.example.com`, or for
+	// development `http://localhost:3000`. Empty means no page may.
+	AllowedOrigins []string `protobuf:"bytes,15,rep,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
 	// Changes whenever the settings do.
 	Etag string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
 	// When it was made.
@@ -295,6 +298,13 @@ func (x *Workspace) GetNotifyAfter() *durationpb.Duration {
 func (x *Workspace) GetAwayAfter() *durationpb.Duration {
 	if x != nil {
 		return x.AwayAfter
+	}
+	return nil
+}
+
+func (x *Workspace) GetAllowedOrigins() []string {
+	if x != nil {
+		return x.AllowedOrigins
 	}
 	return nil
 }
@@ -498,7 +508,7 @@ var File_goodship_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgoodship/v1/workspace.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\a\n" +
+	"\x1bgoodship/v1/workspace.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\b\n" +
 	"\tWorkspace\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12B\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x17\x18d2\x13^[^\\x00-\\x1f\\x7f]*$R\vdisplayName\x128\n" +
@@ -519,7 +529,8 @@ const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\"\x04\b\x80\xa3\x052\x02\b\n" +
 	"R\vnotifyAfter\x12L\n" +
 	"\n" +
-	"away_after\x18\v \x01(\v2\x19.google.protobuf.DurationB\x12\xe0A\x01\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x1eR\tawayAfter\x12\x17\n" +
+	"away_after\x18\v \x01(\v2\x19.google.protobuf.DurationB\x12\xe0A\x01\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x1eR\tawayAfter\x12\xa2\x01\n" +
+	"\x0fallowed_origins\x18\x0f \x03(\tBy\xe0A\x01\xbaHs\x92\x01p\x102\x18\x01\"jrh(\x98\x022c^(https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|http://(localhost|127\\.0\\.0\\.1))(:[1-9][0-9]{0,4})?$R\x0eallowedOrigins\x12\x17\n" +
 	"\x04etag\x18\f \x01(\tB\x03\xe0A\x03R\x04etag\x12@\n" +
 	"\vcreate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"createTime\x12@\n" +

@@ -311,7 +311,9 @@ type Record struct {
 	// Messages in the conversation after it.
 	MessageCount int32 `protobuf:"varint,4,opt,name=message_count,json=messageCount,proto3" json:"message_count,omitempty"`
 	// Notes in the conversation after it.
-	NoteCount     int32 `protobuf:"varint,5,opt,name=note_count,json=noteCount,proto3" json:"note_count,omitempty"`
+	NoteCount int32 `protobuf:"varint,5,opt,name=note_count,json=noteCount,proto3" json:"note_count,omitempty"`
+	// The trace that made it, as W3C `traceparent`, for what follows from it later to link to; empty if it was not sampled.
+	Traceparent   string `protobuf:"bytes,6,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +381,13 @@ func (x *Record) GetNoteCount() int32 {
 		return x.NoteCount
 	}
 	return 0
+}
+
+func (x *Record) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // Receipt is what a request id remembers: ids and numbers, never replies.
@@ -473,7 +482,13 @@ type CustomerRecord struct {
 	// The newest conversation that we opened; empty if none.
 	OutreachConversationId string `protobuf:"bytes,3,opt,name=outreach_conversation_id,json=outreachConversationId,proto3" json:"outreach_conversation_id,omitempty"`
 	// Counts its changes: the etag.
-	Version       int32 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version int32 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// Tokens issued before it do not work.
+	TokenNotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=token_not_before_time,json=tokenNotBeforeTime,proto3" json:"token_not_before_time,omitempty"`
+	// A visitor's who signed in: the internal key of the customer that they are. Everything of the visitor's is the customer's.
+	SignedInKey string `protobuf:"bytes,6,opt,name=signed_in_key,json=signedInKey,proto3" json:"signed_in_key,omitempty"`
+	// The internal keys of the visitors who signed in as this customer.
+	VisitorKeys   []string `protobuf:"bytes,7,rep,name=visitor_keys,json=visitorKeys,proto3" json:"visitor_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -536,15 +551,38 @@ func (x *CustomerRecord) GetVersion() int32 {
 	return 0
 }
 
+func (x *CustomerRecord) GetTokenNotBeforeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TokenNotBeforeTime
+	}
+	return nil
+}
+
+func (x *CustomerRecord) GetSignedInKey() string {
+	if x != nil {
+		return x.SignedInKey
+	}
+	return ""
+}
+
+func (x *CustomerRecord) GetVisitorKeys() []string {
+	if x != nil {
+		return x.VisitorKeys
+	}
+	return nil
+}
+
 // AgentRecord is a person who helps.
 type AgentRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is seen, without presence.
 	Agent *v1.Agent `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
 	// Counts its changes: the etag.
-	Version       int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Tokens issued before it do not work.
+	TokenNotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=token_not_before_time,json=tokenNotBeforeTime,proto3" json:"token_not_before_time,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *AgentRecord) Reset() {
@@ -591,13 +629,22 @@ func (x *AgentRecord) GetVersion() int32 {
 	return 0
 }
 
+func (x *AgentRecord) GetTokenNotBeforeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TokenNotBeforeTime
+	}
+	return nil
+}
+
 // WorkspaceRecord is a workspace's settings.
 type WorkspaceRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is seen.
 	Workspace *v1.Workspace `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	// Counts its changes: the etag.
-	Version       int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Its signing keys, oldest first: the live ones, and the latest that were revoked.
+	SigningKeys   []*SigningKeyRecord `protobuf:"bytes,3,rep,name=signing_keys,json=signingKeys,proto3" json:"signing_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,6 +693,68 @@ func (x *WorkspaceRecord) GetVersion() int32 {
 	return 0
 }
 
+func (x *WorkspaceRecord) GetSigningKeys() []*SigningKeyRecord {
+	if x != nil {
+		return x.SigningKeys
+	}
+	return nil
+}
+
+// SigningKeyRecord is a signing key.
+type SigningKeyRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is seen.
+	SigningKey *v1.SigningKey `protobuf:"bytes,1,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
+	// The secret of an HS256 key, which verifying needs as it is; empty for EdDSA, and once the key is revoked.
+	Secret        []byte `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKeyRecord) Reset() {
+	*x = SigningKeyRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKeyRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKeyRecord) ProtoMessage() {}
+
+func (x *SigningKeyRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKeyRecord.ProtoReflect.Descriptor instead.
+func (*SigningKeyRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SigningKeyRecord) GetSigningKey() *v1.SigningKey {
+	if x != nil {
+		return x.SigningKey
+	}
+	return nil
+}
+
+func (x *SigningKeyRecord) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
 // ApiKeyRecord is an API key.
 type ApiKeyRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -661,7 +770,7 @@ type ApiKeyRecord struct {
 
 func (x *ApiKeyRecord) Reset() {
 	*x = ApiKeyRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +782,7 @@ func (x *ApiKeyRecord) String() string {
 func (*ApiKeyRecord) ProtoMessage() {}
 
 func (x *ApiKeyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +795,7 @@ func (x *ApiKeyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRecord.ProtoReflect.Descriptor instead.
 func (*ApiKeyRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{8}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApiKeyRecord) GetApiKey() *v1.ApiKey {
@@ -725,7 +834,7 @@ type ReadMarkRecord struct {
 
 func (x *ReadMarkRecord) Reset() {
 	*x = ReadMarkRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +846,7 @@ func (x *ReadMarkRecord) String() string {
 func (*ReadMarkRecord) ProtoMessage() {}
 
 func (x *ReadMarkRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +859,7 @@ func (x *ReadMarkRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadMarkRecord.ProtoReflect.Descriptor instead.
 func (*ReadMarkRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{9}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadMarkRecord) GetAgentId() string {
@@ -778,7 +887,7 @@ var File_goodship_store_v1_store_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgoodship/store/v1/store.proto\x12\x11goodship.store.v1\x1a\x17goodship/v1/agent.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x1agoodship/v1/customer.proto\x1a\x17goodship/v1/event.proto\x1a\x19goodship/v1/message.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x05\n" +
+	"\x1dgoodship/store/v1/store.proto\x12\x11goodship.store.v1\x1a\x17goodship/v1/agent.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x1agoodship/v1/customer.proto\x1a\x17goodship/v1/event.proto\x1a\x19goodship/v1/message.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x05\n" +
 	"\x04Head\x12=\n" +
 	"\fconversation\x18\x01 \x01(\v2\x19.goodship.v1.ConversationR\fconversation\x12!\n" +
 	"\fcustomer_key\x18\x02 \x01(\tR\vcustomerKey\x126\n" +
@@ -808,32 +917,42 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"first_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x12\x1f\n" +
 	"\vlast_number\x18\x03 \x01(\x05R\n" +
 	"lastNumber\x127\n" +
-	"\tlast_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xcf\x01\n" +
+	"\tlast_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xf1\x01\n" +
 	"\x06Record\x12*\n" +
 	"\x06events\x18\x01 \x03(\v2\x12.goodship.v1.EventR\x06events\x12.\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.goodship.v1.MessageR\amessage\x12%\n" +
 	"\x04note\x18\x03 \x01(\v2\x11.goodship.v1.NoteR\x04note\x12#\n" +
 	"\rmessage_count\x18\x04 \x01(\x05R\fmessageCount\x12\x1d\n" +
 	"\n" +
-	"note_count\x18\x05 \x01(\x05R\tnoteCount\"\xc4\x01\n" +
+	"note_count\x18\x05 \x01(\x05R\tnoteCount\x12 \n" +
+	"\vtraceparent\x18\x06 \x01(\tR\vtraceparent\"\xc4\x01\n" +
 	"\aReceipt\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12%\n" +
 	"\x0emessage_number\x18\x02 \x01(\x05R\rmessageNumber\x12\x1f\n" +
 	"\vnote_number\x18\x03 \x01(\x05R\n" +
 	"noteNumber\x12+\n" +
 	"\x11resolution_number\x18\x04 \x01(\x05R\x10resolutionNumber\x12\x1b\n" +
-	"\tobject_id\x18\x05 \x01(\tR\bobjectId\"\xa9\x01\n" +
+	"\tobject_id\x18\x05 \x01(\tR\bobjectId\"\xbf\x02\n" +
 	"\x0eCustomerRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\bcustomer\x18\x02 \x01(\v2\x15.goodship.v1.CustomerR\bcustomer\x128\n" +
 	"\x18outreach_conversation_id\x18\x03 \x01(\tR\x16outreachConversationId\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x05R\aversion\"Q\n" +
+	"\aversion\x18\x04 \x01(\x05R\aversion\x12M\n" +
+	"\x15token_not_before_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x12tokenNotBeforeTime\x12\"\n" +
+	"\rsigned_in_key\x18\x06 \x01(\tR\vsignedInKey\x12!\n" +
+	"\fvisitor_keys\x18\a \x03(\tR\vvisitorKeys\"\xa0\x01\n" +
 	"\vAgentRecord\x12(\n" +
 	"\x05agent\x18\x01 \x01(\v2\x12.goodship.v1.AgentR\x05agent\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x05R\aversion\"a\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12M\n" +
+	"\x15token_not_before_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x12tokenNotBeforeTime\"\xa9\x01\n" +
 	"\x0fWorkspaceRecord\x124\n" +
 	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceR\tworkspace\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x05R\aversion\"\x80\x01\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12F\n" +
+	"\fsigning_keys\x18\x03 \x03(\v2#.goodship.store.v1.SigningKeyRecordR\vsigningKeys\"d\n" +
+	"\x10SigningKeyRecord\x128\n" +
+	"\vsigning_key\x18\x01 \x01(\v2\x17.goodship.v1.SigningKeyR\n" +
+	"signingKey\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\fR\x06secret\"\x80\x01\n" +
 	"\fApiKeyRecord\x12,\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x13.goodship.v1.ApiKeyR\x06apiKey\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +
@@ -856,7 +975,7 @@ func file_goodship_store_v1_store_proto_rawDescGZIP() []byte {
 	return file_goodship_store_v1_store_proto_rawDescData
 }
 
-var file_goodship_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_goodship_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_goodship_store_v1_store_proto_goTypes = []any{
 	(*Head)(nil),                  // 0: goodship.store.v1.Head
 	(*Act)(nil),                   // 1: goodship.store.v1.Act
@@ -866,47 +985,53 @@ var file_goodship_store_v1_store_proto_goTypes = []any{
 	(*CustomerRecord)(nil),        // 5: goodship.store.v1.CustomerRecord
 	(*AgentRecord)(nil),           // 6: goodship.store.v1.AgentRecord
 	(*WorkspaceRecord)(nil),       // 7: goodship.store.v1.WorkspaceRecord
-	(*ApiKeyRecord)(nil),          // 8: goodship.store.v1.ApiKeyRecord
-	(*ReadMarkRecord)(nil),        // 9: goodship.store.v1.ReadMarkRecord
-	nil,                           // 10: goodship.store.v1.Head.PersonasEntry
-	(*v1.Conversation)(nil),       // 11: goodship.v1.Conversation
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*v1.Event)(nil),              // 13: goodship.v1.Event
-	(*v1.Message)(nil),            // 14: goodship.v1.Message
-	(*v1.Note)(nil),               // 15: goodship.v1.Note
-	(*v1.Customer)(nil),           // 16: goodship.v1.Customer
-	(*v1.Agent)(nil),              // 17: goodship.v1.Agent
-	(*v1.Workspace)(nil),          // 18: goodship.v1.Workspace
-	(*v1.ApiKey)(nil),             // 19: goodship.v1.ApiKey
-	(*v1.Persona)(nil),            // 20: goodship.v1.Persona
+	(*SigningKeyRecord)(nil),      // 8: goodship.store.v1.SigningKeyRecord
+	(*ApiKeyRecord)(nil),          // 9: goodship.store.v1.ApiKeyRecord
+	(*ReadMarkRecord)(nil),        // 10: goodship.store.v1.ReadMarkRecord
+	nil,                           // 11: goodship.store.v1.Head.PersonasEntry
+	(*v1.Conversation)(nil),       // 12: goodship.v1.Conversation
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*v1.Event)(nil),              // 14: goodship.v1.Event
+	(*v1.Message)(nil),            // 15: goodship.v1.Message
+	(*v1.Note)(nil),               // 16: goodship.v1.Note
+	(*v1.Customer)(nil),           // 17: goodship.v1.Customer
+	(*v1.Agent)(nil),              // 18: goodship.v1.Agent
+	(*v1.Workspace)(nil),          // 19: goodship.v1.Workspace
+	(*v1.SigningKey)(nil),         // 20: goodship.v1.SigningKey
+	(*v1.ApiKey)(nil),             // 21: goodship.v1.ApiKey
+	(*v1.Persona)(nil),            // 22: goodship.v1.Persona
 }
 var file_goodship_store_v1_store_proto_depIdxs = []int32{
-	11, // 0: goodship.store.v1.Head.conversation:type_name -> goodship.v1.Conversation
+	12, // 0: goodship.store.v1.Head.conversation:type_name -> goodship.v1.Conversation
 	1,  // 1: goodship.store.v1.Head.unanswered:type_name -> goodship.store.v1.Act
-	12, // 2: goodship.store.v1.Head.silence_start_time:type_name -> google.protobuf.Timestamp
-	12, // 3: goodship.store.v1.Head.public_update_time:type_name -> google.protobuf.Timestamp
+	13, // 2: goodship.store.v1.Head.silence_start_time:type_name -> google.protobuf.Timestamp
+	13, // 3: goodship.store.v1.Head.public_update_time:type_name -> google.protobuf.Timestamp
 	2,  // 4: goodship.store.v1.Head.unread:type_name -> goodship.store.v1.Unread
-	12, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
-	12, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
-	10, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
-	12, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
-	12, // 9: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
-	12, // 10: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
-	12, // 11: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
-	13, // 12: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
-	14, // 13: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
-	15, // 14: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
-	16, // 15: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
-	17, // 16: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
-	18, // 17: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
-	19, // 18: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
-	12, // 19: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
-	20, // 20: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
+	13, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
+	11, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
+	13, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
+	13, // 9: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
+	13, // 10: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
+	13, // 11: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
+	14, // 12: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
+	15, // 13: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
+	16, // 14: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
+	17, // 15: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
+	13, // 16: goodship.store.v1.CustomerRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
+	18, // 17: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
+	13, // 18: goodship.store.v1.AgentRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
+	19, // 19: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
+	8,  // 20: goodship.store.v1.WorkspaceRecord.signing_keys:type_name -> goodship.store.v1.SigningKeyRecord
+	20, // 21: goodship.store.v1.SigningKeyRecord.signing_key:type_name -> goodship.v1.SigningKey
+	21, // 22: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
+	13, // 23: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
+	22, // 24: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_store_proto_init() }
@@ -920,7 +1045,7 @@ func file_goodship_store_v1_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_store_v1_store_proto_rawDesc), len(file_goodship_store_v1_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

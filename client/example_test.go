@@ -1,0 +1,276 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/goodship/goodship/client"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/servertest"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The examples call this server: where it is, and a backend's key of its workspace.
+var target, key string
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(served{m}) }
+
+// served are the tests and examples, with a server for the examples.
+type served struct{ m *testing.M }
+
+func (s served) Run() int {
+	server, stop := servertest.Start()
+	target, key = server.GRPC, server.Key
+	code := s.m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func Example() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure()) // without TLS: on loopback
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	// The directory learns of somebody who helps.
+	_, err = c.UpsertAgent(ctx, &goodshipv1.UpsertAgentRequest{AgentId: "captain", Agent: &goodshipv1.Agent{DisplayName: "Captain"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// A customer says hello, and is promised an answer.
+	customer := client.ActFor(ctx, "customer/lieutenant")
+	conversation, err := c.CreateConversation(customer, &goodshipv1.CreateConversationRequest{Text: "The film stops after ten minutes."})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(conversation.GetState())
+
+	// Somebody reads it and answers what they read.
+	agent := client.Reading(client.ActFor(ctx, "agent/captain"))
+	for message, err := range c.AllMessages(agent, &goodshipv1.ListMessagesRequest{ConversationId: conversation.GetId()}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(message.GetText())
+	}
+	_, err = c.ProposeResolution(agent, &goodshipv1.ProposeResolutionRequest{
+		ConversationId: conversation.GetId(),
+		Matter:         goodshipv1.Matter_MATTER_FAULT,
+		Done:           "Chapter 2 was encoded anew.",
+		Text:           "It plays through now. Is it solved for you?",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Only the customer says so.
+	resolution, err := c.ConfirmResolution(customer, &goodshipv1.ConfirmResolutionRequest{ConversationId: conversation.GetId()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(resolution.GetState())
+	// Output:
+	// STATE_WAITING
+	// The film stops after ten minutes.
+	// RESOLUTION_STATE_CONFIRMED
+}
+
+func Example_actFor() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	// The backend itself keeps the directory. Whoever it acts for has the rights of their kind, and no others.
+	_, err = c.UpsertAgent(ctx, &goodshipv1.UpsertAgentRequest{AgentId: "jo", Agent: &goodshipv1.Agent{DisplayName: "Jo"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	jo := client.ActFor(ctx, "agent/jo")
+	agent, err := c.SetAvailability(jo, &goodshipv1.SetAvailabilityRequest{Availability: goodshipv1.Availability_AVAILABILITY_AWAY})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(agent.GetDisplayName())
+
+	_, err = c.SetAvailability(ctx, &goodshipv1.SetAvailabilityRequest{Availability: goodshipv1.Availability_AVAILABILITY_AWAY})
+	fmt.Println(client.Reason(err))
+	// Output:
+	// Jo
+	// ERROR_REASON_CALLER_NOT_ALLOWED
+}
+
+func Example_pages() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure(), client.WithActFor("customer/ada"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	for _, text := range []string{"Ahoy", "Is anybody there?", "Land in sight"} {
+		if _, err := c.CreateConversation(ctx, &goodshipv1.CreateConversationRequest{Subject: text, Text: text}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for conversation, err := range c.AllConversations(ctx, &goodshipv1.ListConversationsRequest{PageSize: 2}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(conversation.GetSubject())
+	}
+	// Output:
+	// Land in sight
+	// Is anybody there?
+	// Ahoy
+}
+
+func Example_errors() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure(), client.WithActFor("customer/ben"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	_, err = c.ListConversations(ctx, &goodshipv1.ListConversationsRequest{PageSize: 1000})
+	if client.IsReason(err, goodshipv1.ErrorReason_ERROR_REASON_INVALID_REQUEST) {
+		for _, violation := range client.FieldViolations(err) {
+			fmt.Println(violation.GetField(), violation.GetDescription())
+		}
+	}
+	_, err = c.ListAgents(ctx, nil)
+	fmt.Println(status.Code(err) == codes.PermissionDenied, client.Reason(err), client.Metadata(err)["caller"])
+	// Output:
+	// page_size must be greater than or equal to 0 and less than or equal to 100
+	// true ERROR_REASON_CALLER_NOT_ALLOWED CUSTOMER
+}
+
+func ExampleNewSigner() {
+	backend, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer backend.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	// Once: make a signing key, and keep what it returns where your servers' secrets are.
+	made, err := backend.CreateSigningKey(ctx, &goodshipv1.CreateSigningKeyRequest{TokenKind: goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Then: whoever is signed in to your product gets a token from your server, which calls nobody for it.
+	signer, err := client.NewSigner(made.GetSigningKey().GetId(), made.GetSigningKey().GetAudience(), made.GetSecret())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := signer.Sign("lea", time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// With it they are a customer, here and in the browser.
+	lea, err := client.New(target, client.WithToken(token), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer lea.Close()
+	conversation, err := lea.CreateConversation(ctx, &goodshipv1.CreateConversationRequest{Text: "Ahoy"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(conversation.GetCustomerId())
+	// Output: lea
+}
+
+func ExampleClient_TokenSource() {
+	backend, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer backend.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err = backend.UpsertAgent(ctx, &goodshipv1.UpsertAgentRequest{AgentId: "kim", Agent: &goodshipv1.Agent{DisplayName: "Kim"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// A program that answers as Kim: its tokens are hers, and the next one is got in time.
+	kim, err := client.New(target, client.WithTokenSource(backend.TokenSource("agent/kim")), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kim.Close()
+	agent, err := kim.SetAvailability(ctx, &goodshipv1.SetAvailabilityRequest{Availability: goodshipv1.Availability_AVAILABILITY_AWAY})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(agent.GetDisplayName())
+	// Output: Kim
+}
+
+func Example_seenRevision() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err = c.UpsertAgent(ctx, &goodshipv1.UpsertAgentRequest{AgentId: "captain", Agent: &goodshipv1.Agent{DisplayName: "Captain"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	customer, agent := client.ActFor(ctx, "customer/lou"), client.ActFor(ctx, "agent/captain")
+	conversation, err := c.CreateConversation(customer, &goodshipv1.CreateConversationRequest{Text: "Is there sound?"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// An agent's page shows the messages, and keeps their revision.
+	shown, err := c.ListMessages(agent, &goodshipv1.ListMessagesRequest{ConversationId: conversation.GetId(), NewestFirst: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// While they type, the customer writes on. So the answer answers the first message, and the second one waits.
+	_, err = c.SendMessage(customer, &goodshipv1.SendMessageRequest{ConversationId: conversation.GetId(), Text: "And subtitles?"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = c.SendMessage(agent, &goodshipv1.SendMessageRequest{
+		ConversationId: conversation.GetId(),
+		Text:           "There is.",
+		SeenRevision:   shown.GetRevision(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	conversation, err = c.GetConversation(agent, &goodshipv1.GetConversationRequest{ConversationId: conversation.GetId()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(conversation.GetState())
+	// Output: STATE_WAITING
+}

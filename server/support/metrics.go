@@ -1,0 +1,165 @@
+package support
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// What is measured is how customers are served: waits, promises and lines, by workspace. Nothing is measured of an agent.
+
+// measuredStore is a store whose units are measured by the events that they append, once they are done: a unit that fails
+// or is repeated by its request id measures nothing.
+type measuredStore struct {
+	store.Store
+	waits    metric.Float64Histogram
+	promises metric.Int64Counter
+}
+
+// measure returns the store as it is if there is no provider.
+func measure(s store.Store, p metric.MeterProvider) (store.Store, error) {
+	if p == nil {
+		return s, nil
+	}
+	m := measuredStore{Store: s}
+	meter := p.Meter("github.com/goodship/goodship/server/support")
+	var errs [5]error
+	m.waits, errs[0] = meter.Float64Histogram("goodship.wait.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long customers waited for a person's answer."),
+		metric.WithExplicitBucketBoundaries(5, 15, 30, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400))
+	m.promises, errs[1] = meter.Int64Counter("goodship.promises", metric.WithUnit("{promise}"),
+		metric.WithDescription("Promises of an answer, by how they ended."))
+	length, err := meter.Int64ObservableGauge("goodship.line.length", metric.WithUnit("{conversation}"),
+		metric.WithDescription("Conversations in which the customer waits."))
+	errs[2] = err
+	oldest, err := meter.Float64ObservableGauge("goodship.line.oldest_wait", metric.WithUnit("s"),
+		metric.WithDescription("How long the first in line has waited; 0 if nobody waits."))
+	errs[3] = err
+	_, errs[4] = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		return m.observeLines(ctx, o, length, oldest)
+	}, length, oldest)
+	return &m, errors.Join(errs[:]...)
+}
+
+// observeLines tells of every workspace's line. A store that is closed has nothing to tell.
+func (m *measuredStore) observeLines(ctx context.Context, o metric.Observer, length metric.Int64Observable, oldest metric.Float64Observable) error {
+	workspaces, err := m.Workspaces(ctx)
+	lines, linesErr := m.Lines(ctx)
+	if err := errors.Join(err, linesErr); err != nil {
+		if errors.Is(err, store.ErrUnavailable) {
+			return nil
+		}
+		return err
+	}
+	byWorkspace := map[string]store.Line{}
+	for _, l := range lines {
+		byWorkspace[l.Workspace] = l
+	}
+	for _, w := range workspaces {
+		id := w.Workspace.GetId()
+		l, wait := byWorkspace[id], time.Duration(0)
+		if l.Length > 0 {
+			wait = max(0, m.Now().Sub(l.Oldest))
+		}
+		o.ObserveInt64(length, int64(l.Length), metric.WithAttributes(ofWorkspace(id)))
+		o.ObserveFloat64(oldest, wait.Seconds(), metric.WithAttributes(ofWorkspace(id)))
+	}
+	return nil
+}
+
+func ofWorkspace(id string) attribute.KeyValue { return attribute.String("goodship.workspace.id", id) }
+
+// Update implements store.Updater.
+func (m *measuredStore) Update(ctx context.Context, workspace string, once store.Once, fn func(store.Tx) (*storev1.Receipt, error)) (store.Result, error) {
+	var t *measuredTx
+	result, err := m.Store.Update(ctx, workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
+		t = &measuredTx{Tx: tx} // anew if fn runs again
+		return fn(t)
+	})
+	if err == nil && !result.Replayed && t != nil {
+		m.record(ctx, workspace, t)
+	}
+	return result, err
+}
+
+// record tells of what a unit did.
+func (m *measuredStore) record(ctx context.Context, workspace string, t *measuredTx) {
+	of := ofWorkspace(workspace)
+	for _, w := range t.waits {
+		m.waits.Record(ctx, w.duration.Seconds(), metric.WithAttributes(of, attribute.String("goodship.promise.state", keptOrBroken(w.kept))))
+	}
+	for _, state := range t.promises {
+		m.promises.Add(ctx, 1, metric.WithAttributes(of, attribute.String("goodship.promise.state", state)))
+	}
+}
+
+func keptOrBroken(kept bool) string {
+	if kept {
+		return "kept"
+	}
+	return "broken"
+}
+
+// measuredTx notes the waits and promises that end in a unit.
+type measuredTx struct {
+	store.Tx
+	waits    []wait
+	promises []string
+}
+
+// wait is a wait that a person's answer ended.
+type wait struct {
+	duration time.Duration
+	kept     bool
+}
+
+// Append implements store.ConversationTx.
+func (t *measuredTx) Append(c store.Change) error {
+	start, err := t.waitStart(c)
+	if err != nil {
+		return err
+	}
+	if err := t.Tx.Append(c); err != nil {
+		return err
+	}
+	for _, e := range c.Record.Events {
+		switch k := e.Kind.(type) {
+		case *goodshipv1.Event_WaitBegan:
+			start = k.WaitBegan.StartTime
+		case *goodshipv1.Event_WaitAnswered:
+			t.waits = append(t.waits, wait{e.Time.AsTime().Sub(start.AsTime()), k.WaitAnswered.Kept})
+			if k.WaitAnswered.Kept {
+				t.promises = append(t.promises, "kept")
+			}
+		case *goodshipv1.Event_PromiseBroken:
+			t.promises = append(t.promises, "broken")
+		case *goodshipv1.Event_Resolved:
+			if k.Resolved.PromiseCanceled {
+				t.promises = append(t.promises, "canceled")
+			}
+		}
+	}
+	return nil
+}
+
+// waitStart returns when the wait began that a change ends, as it stood before; nil if it ends none.
+func (t *measuredTx) waitStart(c store.Change) (*timestamppb.Timestamp, error) {
+	for _, e := range c.Record.Events {
+		if e.GetWaitAnswered() == nil {
+			continue
+		}
+		head, err := t.Conversation(c.Head.Conversation.Id)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		}
+		return head.GetConversation().GetPromise().GetStartTime(), err
+	}
+	return nil, nil
+}
