@@ -50,6 +50,23 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// TestReadmeCommands runs the README's commands as printed, against a server that has the data folder.
+func TestReadmeCommands(t *testing.T) {
+	blocks := shellBlocks(t, "../README.md", "## Run it for others")
+	if len(blocks) != 1 {
+		t.Fatalf("got %d blocks, want 1", len(blocks))
+	}
+	data := t.TempDir()
+	start(t, data)
+	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", blocks[0])
+	shell.Dir, shell.Env = "..", append(os.Environ(), "GOODSHIP_DATA="+data)
+	t.Cleanup(func() { _ = os.Remove("../goodship.backup") })
+	out, err := shell.CombinedOutput()
+	if info, statErr := os.Stat("../goodship.backup"); err != nil || statErr != nil || info.Size() == 0 || !secret.Match(out) {
+		t.Errorf("%v, %v:\n%s", err, statErr, out)
+	}
+}
+
 // TestReadmeShowsTheExamples holds the README's Go to the examples of the client, which run.
 func TestReadmeShowsTheExamples(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
