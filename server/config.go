@@ -25,7 +25,7 @@ type config struct {
 	TLSCert        string         `env:"GOODSHIP_TLS_CERT" group:"network" help:"Certificate with its chain, in PEM; read again when it changes." name:"tls-cert" placeholder:"FILE"`
 	TLSKey         string         `env:"GOODSHIP_TLS_KEY" group:"network" help:"Private key of the certificate, in PEM." name:"tls-key" placeholder:"FILE"`
 	Insecure       bool           `env:"GOODSHIP_INSECURE" group:"network" help:"Listen beyond this machine without TLS. Only where something in front encrypts, or the network is your own."`
-	TrustedProxies []netip.Prefix `env:"GOODSHIP_TRUSTED_PROXIES" group:"network" help:"Networks of the proxies whose word on callers' addresses counts, with commas, as in 10.0.0.0/8; none if empty." placeholder:"PREFIX"`
+	TrustedProxies []netip.Prefix `env:"GOODSHIP_TRUSTED_PROXIES" group:"network" help:"Networks of the proxies whose word on callers' addresses counts, with commas, as in 10.0.0.0/8 or 10.0.0.1; none if empty." placeholder:"PREFIX"`
 
 	Limits rpc.Limits `embed:"" group:"limits"`
 

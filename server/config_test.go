@@ -22,7 +22,7 @@ func model(t *testing.T) (root *kong.Application, serving []*kong.Flag) {
 	for _, flags := range parser.Model.DefaultCmd.AllFlags(true) {
 		serving = append(serving, flags...)
 	}
-	serving = slices.DeleteFunc(serving, func(f *kong.Flag) bool { return f.Name == "help" })
+	serving = slices.DeleteFunc(serving, func(f *kong.Flag) bool { return f.Name == "help" || f.Name == "version" })
 	// The command's own come first in AllFlags; the folder, which every command has, is the first in the document.
 	slices.SortStableFunc(serving, func(a, b *kong.Flag) int { return order(a) - order(b) })
 	return parser.Model, serving
@@ -104,5 +104,31 @@ func TestDefaultsAreThoseOfTheServer(t *testing.T) {
 	}
 	if got, want := (rpc.Addresses{GRPC: p.Serve.GRPCAddress, REST: p.Serve.RESTAddress, Admin: p.Serve.AdminAddress}), (rpc.Addresses{GRPC: "127.0.0.1:9090", REST: "127.0.0.1:8080", Admin: "127.0.0.1:9091"}); got != want {
 		t.Errorf("without flags the addresses are %+v, want %+v", got, want)
+	}
+}
+
+// A proxy's address is a network of one.
+func TestANetworkMayBeAnAddress(t *testing.T) {
+	var p program
+	parser, err := newParser(&p, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"--trusted-proxies", "10.0.0.1,10.1.0.0/16,fd00::1"}); err != nil || fmt.Sprint(p.Serve.TrustedProxies) != "[10.0.0.1/32 10.1.0.0/16 fd00::1/128]" {
+		t.Errorf("got %v, %v", p.Serve.TrustedProxies, err)
+	}
+}
+
+// What the help says of no limit works as it is typed.
+func TestARateMayBeUnlimited(t *testing.T) {
+	for _, args := range [][]string{{"--rate-per-caller", "-1"}, {"--rate-per-caller=-1"}} {
+		var p program
+		parser, err := newParser(&p, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(args); err != nil || p.Serve.Limits.RatePerCaller != -1 {
+			t.Errorf("%v: %v, and the rate is %v", args, err, p.Serve.Limits.RatePerCaller)
+		}
 	}
 }

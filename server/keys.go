@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -23,7 +24,7 @@ type keys struct {
 type keysCreate struct {
 	inWorkspace
 	Name        string   `help:"What the key is for." required:""`
-	Scope       []string `enum:"act,admin" help:"What it may do beyond speaking for its own backend: act (for customers and agents), admin (settings and keys)." placeholder:"SCOPE"`
+	Scope       []string `enum:"act,admin" help:"What it may do beyond speaking for its own backend. act: speak as any customer or agent; admin: change settings and make keys." placeholder:"SCOPE"`
 	Publishable bool     `help:"A key for pages, which everyone may read: it only begins visitors' sessions."`
 	Expires     moment   `help:"When it stops to work: in 90d or 12h, on 2030-01-31, or at a time as in 2030-01-31T12:00:00Z; never if left out." placeholder:"WHEN"`
 	output
@@ -197,18 +198,27 @@ type moment struct {
 	in time.Duration
 }
 
-var inDays = regexp.MustCompile(`^(\d{1,6})d$`)
+// inDays matches as many days as a time.Duration has room for.
+var inDays = regexp.MustCompile(`^(\d{1,5})d$`)
+
+// notOver refuses a time that is none to come: zero stands for never.
+func notOver(d time.Duration) error {
+	if d <= 0 {
+		return errors.New("it would expire at once: write a time to come, or leave it out for never")
+	}
+	return nil
+}
 
 // UnmarshalText reads `90d`, `12h`, `2030-01-31` (its beginning, in UTC) and RFC 3339.
 func (m *moment) UnmarshalText(text []byte) (err error) {
 	s := string(text)
 	if days := inDays.FindStringSubmatch(s); days != nil {
-		n, err := strconv.Atoi(days[1])
+		n, _ := strconv.Atoi(days[1]) // at most five digits
 		m.in = time.Duration(n) * 24 * time.Hour
-		return err
+		return notOver(m.in)
 	}
 	if m.in, err = time.ParseDuration(s); err == nil {
-		return nil
+		return notOver(m.in)
 	}
 	if m.at, err = time.Parse(time.DateOnly, s); err == nil {
 		return nil

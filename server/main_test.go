@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"testing"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store/bolt"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -27,10 +29,16 @@ import (
 // asServer makes the test binary be the server, so that tests can send it signals.
 const asServer = "GOODSHIP_TEST_AS_SERVER"
 
+// quickExit is a value of GORACE. Under the race detector a process waits a second before it exits, for reports of others.
+const quickExit = "atexit_sleep_ms=10"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asServer) != "" {
 		main()
 		return
+	}
+	if err := os.Setenv("GORACE", quickExit); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -238,9 +246,6 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(foreign, "goodship.db"), bytes.Repeat([]byte("no store "), 4000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	used := filepath.Join(dir, "used")
-	start(t, used)
-
 	for _, c := range []struct {
 		name string
 		args []string
@@ -251,7 +256,6 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 		{"a file for a folder", args(file), "choose another with --data"},
 		{"a folder below a file", args(filepath.Join(file, "below")), "choose another with --data"},
 		{"another program's file", args(foreign), "goodship.db"},
-		{"a store that is open", args(used), "has it open"},
 		{"an unknown flag", []string{"--colour"}, "--help"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -268,14 +272,16 @@ func TestWhatCannotStartSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// The process itself: SIGTERM ends it in order, and a failure is one line and a status.
+// The process itself: SIGTERM and SIGHUP end it in order, and a failure is one line and a status.
 func TestTheProcess(t *testing.T) {
-	p := startProcess(t, nil, args(t.TempDir())...)
-	if err := p.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-p.ended; err != nil || !strings.Contains(p.stderr.String(), "stopped") {
-		t.Errorf("after SIGTERM: %v\n%s", err, p.stderr)
+	for _, ending := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		p := startProcess(t, nil, args(t.TempDir())...)
+		if err := p.Signal(ending); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-p.ended; err != nil || !strings.Contains(p.stderr.String(), "stopped") {
+			t.Errorf("after %v: %v\n%s", ending, err, p.stderr)
+		}
 	}
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "--grpc-address", "nowhere")
@@ -287,6 +293,27 @@ func TestTheProcess(t *testing.T) {
 	}
 	if got := stderr.String(); !strings.HasPrefix(got, "goodship: ") || strings.Count(got, "\n") != 1 {
 		t.Errorf("it says %q", got)
+	}
+}
+
+// A server that starts while a command has the store waits for it.
+func TestAServerWaitsForTheStore(t *testing.T) {
+	data := t.TempDir()
+	kept, err := openStore(data, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing := make(chan error, 1)
+	log := newBuffer()
+	go func() {
+		log.await(regexp.MustCompile("waiting for the store.*has it open"))
+		closing <- kept.Close()
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err = run(ctx, args(data), nil, io.Discard, io.MultiWriter(log, onServing(cancel)))
+	if err := errors.Join(err, <-closing); err != nil || strings.Count(log.String(), "waiting") != 1 {
+		t.Errorf("%v\n%s", err, log)
 	}
 }
 

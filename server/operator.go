@@ -55,8 +55,11 @@ func (p *place) asOperator(ctx context.Context, do call) error {
 
 // needStore keeps a mistyped folder from becoming an empty store.
 func (p *place) needStore() error {
-	_, err := os.Stat(filepath.Join(p.data, storeName))
-	switch {
+	path := filepath.Join(p.data, storeName)
+	_, err := os.Stat(path)
+	switch lost := bolt.Lost(path); {
+	case errors.Is(err, fs.ErrNotExist) && lost != nil:
+		return fmt.Errorf("%s: %w", path, lost)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s holds no store: name the data folder with --data, or serve once to begin one", p.data)
 	case errors.Is(err, fs.ErrPermission):
@@ -161,6 +164,9 @@ func (w *inWorkspace) asOperator(ctx context.Context, p *place, do call) error {
 }
 
 func (w *inWorkspace) id(ctx context.Context, conn grpc.ClientConnInterface) (string, error) {
+	if w.Workspace != "" && !strings.HasPrefix(w.Workspace, "work_") {
+		return "", fmt.Errorf("--workspace %s is no workspace's id: `workspaces list` shows them", w.Workspace)
+	}
 	if w.Workspace != "" {
 		return w.Workspace, nil
 	}

@@ -93,6 +93,7 @@ func runScripts(t *testing.T, folder string, first func(*scripted)) {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("GOODSHIP_DATA", filepath.Join(env.WorkDir, "data"))
 			env.Setenv(asServer, "1")
+			env.Setenv("GORACE", quickExit)
 			s := &scripted{env: env}
 			env.Values[scripted{}] = s
 			first(s)

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/store/bolt"
@@ -46,10 +47,10 @@ func (c *config) Run(ctx context.Context, p *place) error {
 
 // version is the module's, as far as the build knows it.
 func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
-	return ""
+	return "(devel)"
 }
 
 // open opens the listeners and the store, and serves. The order is intended: a mistake in the configuration, or a port in
@@ -66,12 +67,27 @@ func (c *config) open(ctx context.Context, p *place, how rpc.Config) (err error)
 	if err := makeFolder(p.data, how.Log); err != nil {
 		return err
 	}
-	kept, err := openStore(p.data, bolt.Options{AcceptRollback: c.AcceptRollback, Log: how.Log, MeterProvider: how.MeterProvider})
+	kept, err := c.openStore(p.data, how)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
 	return serve(ctx, p, kept, l, how)
+}
+
+// patience is how long a server that starts waits for a command, or a server that ends, to close the store.
+const patience = 10 * time.Second
+
+// openStore opens the store in the data folder, and waits for who has it open.
+func (c *config) openStore(folder string, how rpc.Config) (*bolt.Store, error) {
+	o := bolt.Options{AcceptRollback: c.AcceptRollback, Log: how.Log, MeterProvider: how.MeterProvider, LockTimeout: patience / 5}
+	kept, err := openStore(folder, o)
+	if !errors.Is(err, bolt.ErrOpen) {
+		return kept, err
+	}
+	how.Log.Info("waiting for the store", "error", err)
+	o.LockTimeout = patience - o.LockTimeout
+	return openStore(folder, o)
 }
 
 // serve serves a store on the listeners, and at the operators' door: under the store's lock no other server has that.
@@ -124,6 +140,8 @@ func openStore(folder string, o bolt.Options) (*bolt.Store, error) {
 		return nil, fmt.Errorf("the data folder %s is not writable: change its owner, or choose another with --data: %w", folder, err)
 	case errors.Is(err, bolt.ErrRollback):
 		return nil, fmt.Errorf("%w: serve with --accept-rollback", err)
+	case errors.Is(err, bolt.ErrOpen):
+		return nil, fmt.Errorf("%w: end that process, or wait until it has ended", err)
 	case err != nil:
 		return nil, fmt.Errorf("%w; --data chooses another folder", err)
 	}

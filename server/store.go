@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store/bolt"
@@ -47,19 +48,29 @@ func (c *backup) Run(ctx context.Context, p *place) error {
 // check says early what writeWhole would say at the end.
 func (c *backup) check(p *place) error {
 	there, err := os.Stat(c.File)
-	switch kept, _ := os.Stat(filepath.Join(p.data, storeName)); {
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
 		return err
 	case there.IsDir():
 		return fmt.Errorf("%s is a folder: name a file in it", c.File)
-	case os.SameFile(there, kept):
-		return fmt.Errorf("%s is the store itself: name another file", c.File)
+	case !there.Mode().IsRegular():
+		return fmt.Errorf("%s is no file that could be replaced: write to stdout with -", c.File)
+	case p.holds(there):
+		return fmt.Errorf("%s is the server's own: name another file", c.File)
 	case !c.Force:
 		return fmt.Errorf("%s is there already: name another file, or replace it with --force", c.File)
 	}
 	return nil
+}
+
+// holds reports whether a file is one of the server's in the data folder.
+func (p *place) holds(file fs.FileInfo) bool {
+	return slices.ContainsFunc([]string{storeName, storeName + ".owner", operatorKeyName}, func(name string) bool {
+		kept, err := os.Stat(filepath.Join(p.data, name))
+		return err == nil && os.SameFile(file, kept)
+	})
 }
 
 // backUp copies the backup of the store, and returns its size in bytes. It is whole only if the error is nil.

@@ -41,13 +41,19 @@ func (p proxies) arrivalOf(ctx context.Context) arrival {
 		a, _ := client.Value(arrivalKey{}).(arrival)
 		return a
 	}
-	a := arrival{origins: metadata.ValueFromIncomingContext(ctx, originKey)}
-	if from, ok := peer.FromContext(ctx); ok && from.Addr != nil {
-		if a.address = addressOf(from.Addr); p.trust(a.address) {
-			a.address = p.caller(a.address, metadata.ValueFromIncomingContext(ctx, forwardedForKey))
-		}
+	from := peerOf(ctx)
+	if p.trust(from) {
+		from = p.caller(from, metadata.ValueFromIncomingContext(ctx, forwardedForKey))
 	}
-	return a
+	return arrival{from, metadata.ValueFromIncomingContext(ctx, originKey)}
+}
+
+// peerOf returns the address at the other end of a gRPC connection, or the zero Addr.
+func peerOf(ctx context.Context) netip.Addr {
+	if from, ok := peer.FromContext(ctx); ok && from.Addr != nil {
+		return addressOf(from.Addr)
+	}
+	return netip.Addr{}
 }
 
 // proxies are the addresses of machines that are believed when they say for whom they forward a call.
@@ -93,6 +99,9 @@ func parseAddress(s string) netip.Addr {
 
 // addressOf returns the address of a socket, or the zero Addr.
 func addressOf(a net.Addr) netip.Addr {
+	if bound, ok := a.(boundAddr); ok {
+		a = bound.Addr
+	}
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return plain(tcp.AddrPort().Addr())
 	}
@@ -103,7 +112,8 @@ func addressOf(a net.Addr) netip.Addr {
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // household is what is counted as one address: an IPv4 address, or the /64 of IPv6 that one customer of a provider has
-// at least, and can take any address of.
+// at least, and can take any address of. Who has a /56 counts for up to 256: where providers give less, to count it as one
+// would make strangers share a limit.
 func household(a netip.Addr) netip.Addr {
 	if !a.Is6() {
 		return a

@@ -11,6 +11,7 @@ import (
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -27,13 +28,19 @@ type chain struct {
 	validator    protovalidate.Validator
 	calls        *calls
 	log          *slog.Logger
+	// storeRefusals are those by a store that takes no changes.
+	storeRefusals *refusals
 }
 
 // unary is the interceptor of calls with one reply. The order is intended: nobody learns of a request's faults without a
 // credential that may make it, and a request is whole before it is validated.
 func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
+	arrived(ctx)
 	if open(info.FullMethod) {
 		defer c.recovered(ctx, info.FullMethod, &err)
+		if err := c.rates.admitStranger(c.proxies.arrivalOf(ctx).address); err != nil {
+			return nil, err
+		}
 		return next(ctx, req)
 	}
 	resp, err := c.contain(ctx, info.FullMethod, func(ctx context.Context) (any, error) {
@@ -89,7 +96,7 @@ func (c *chain) checkRequest(ctx context.Context, m *method, req any) error {
 // the method takes it in.
 func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if open(info.FullMethod) {
-		return c.openStream(srv, ss, info, next)
+		return c.serveOpen(srv, ss, info, next)
 	}
 	_, err := c.contain(ss.Context(), info.FullMethod, func(ctx context.Context) (any, error) {
 		m := c.methods[info.FullMethod]
@@ -102,13 +109,38 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 	return err
 }
 
-// openStream serves a stream that anybody may open. A health watch has no end of its own, so draining ends it.
-func (c *chain) openStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+// serveOpen serves a stream that anybody may open. A health watch has no end of its own, so draining ends it.
+func (c *chain) serveOpen(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(c.calls.draining, cancel)()
 	defer c.recovered(ctx, info.FullMethod, &err)
-	return next(srv, &streamUntil{ss, ctx})
+	return next(srv, &openStream{streamUntil{ss, ctx}, c, maxOpenMessages})
+}
+
+// maxOpenMessages is how much can be asked on one stream that anybody may open.
+const maxOpenMessages = 100
+
+// openStream is a stream that anybody may open. It ends if not all of what it asks has arrived in the time of one message,
+// or if it asks for more than left. A health watch asks once.
+type openStream struct {
+	streamUntil
+	chain *chain
+	left  int
+}
+
+// RecvMsg takes in a question.
+func (s *openStream) RecvMsg(m any) error {
+	if err := s.streamUntil.RecvMsg(m); err != nil {
+		return err
+	}
+	if s.left--; s.left < 0 {
+		return status.Errorf(codes.ResourceExhausted, "A stream takes %d messages. Open another one.", maxOpenMessages)
+	}
+	if _, watch := m.(*healthv1.HealthCheckRequest); watch {
+		arrived(s.ctx)
+	}
+	return s.chain.rates.admitStranger(s.chain.proxies.arrivalOf(s.ctx).address)
 }
 
 // streamUntil is a stream with a context of ours.
@@ -136,6 +168,7 @@ func (s *checkedStream) RecvMsg(m any) error {
 		}
 		return malformed("The request cannot be read: %v.", err)
 	}
+	arrived(s.ctx)
 	return s.chain.checkRequest(s.ctx, s.method, m)
 }
 

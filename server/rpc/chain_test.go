@@ -242,7 +242,7 @@ func TestCallsEndInSteps(t *testing.T) {
 }
 
 func TestAPanicOfTheGatewayItselfIsContained(t *testing.T) {
-	g := &gateway{log: slog.New(slog.DiscardHandler)}
+	g := &gateway{links: &chain{log: slog.New(slog.DiscardHandler)}}
 	h := g.containHTTP(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/workspace", nil))

@@ -10,18 +10,30 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxAccepted is how many connections are taken a second. To begin one costs as much as some calls, and a flood of them would
-// take the time of the callers who are there; so it queues in the kernel.
-const maxAccepted = 2000
+// maxAccepted is how many connections are taken a second, but for those of trusted proxies. To begin one costs as much as some
+// calls, and a flood of them would take the time of the callers who are there; so it queues in the kernel.
+const maxAccepted = 1000
+
+// slowRead is how much a connection that was ahead of its pace is read at once, in bytes: some dozen calls.
+const slowRead = 1 << 10
 
 // connections bounds how many connections the public listeners have open together, so that nobody's take the last file
 // descriptor, and how many of them are one address's. What is too many is closed at once, before a byte is read.
+//
+// It also bounds how fast calls begin on each: calls that are reset at once (rapid reset, CVE-2023-44487) are free of the limit
+// of those in flight, and cost no less. A connection that is ahead of its pace is not read until it is not, and so slows its
+// caller down. To refuse them instead would be to read them all; and of a stream that its tap refuses, grpc-go keeps the
+// deadline's timer for as long as the caller likes. A stream that HTTP/2 refuses, beyond MaxStreams or reset before REST had a
+// place for it, begins no call and does not count.
 type connections struct {
 	all, perAddress int
+	callsPerSecond  float64
 	proxies         proxies
 	log             *slog.Logger
 	now             func() time.Time
-	pace            *rate.Limiter
+	// draining is closed when nobody waits for connections any longer; nil for never.
+	draining <-chan struct{}
+	pace     *rate.Limiter
 
 	mu     sync.Mutex
 	open   int
@@ -29,11 +41,13 @@ type connections struct {
 	// refused are those since the log was told.
 	refused int
 	told    time.Time
+	// slowTold is when the log was told that a connection is slowed down.
+	slowTold time.Time
 }
 
 func newConnections(l Limits, p proxies, log *slog.Logger, now func() time.Time) *connections {
 	return &connections{
-		all: l.MaxConnections, perAddress: l.MaxConnectionsPerAddress, proxies: p, log: log, now: now,
+		all: l.MaxConnections, perAddress: l.MaxConnectionsPerAddress, callsPerSecond: l.CallsPerConnection, proxies: p, log: log, now: now,
 		pace: rate.NewLimiter(maxAccepted, maxAccepted/20), openOf: map[netip.Addr]int{},
 	}
 }
@@ -55,8 +69,10 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		}
 		from := l.connections.counted(addressOf(conn.RemoteAddr()))
 		if l.connections.enter(from) {
-			time.Sleep(l.connections.pace.Reserve().Delay())
-			return &boundConn{Conn: conn, leave: sync.OnceFunc(func() { l.connections.leave(from) })}, nil
+			if from.IsValid() {
+				time.Sleep(l.connections.pace.Reserve().Delay())
+			}
+			return l.connections.conn(conn, from), nil
 		}
 		_ = conn.Close() // nothing was sent that could get lost
 	}
@@ -65,12 +81,64 @@ func (l *boundListener) Accept() (net.Conn, error) {
 type boundConn struct {
 	net.Conn
 	leave func()
+	// pace is of the calls that begin; nil for any.
+	pace   *rate.Limiter
+	of     *connections
+	closed chan struct{}
+}
+
+// conn returns a connection that counts for an address. Those of many callers, without one, have no pace.
+func (c *connections) conn(conn net.Conn, from netip.Addr) *boundConn {
+	b := &boundConn{Conn: conn, of: c, closed: make(chan struct{})}
+	b.leave = sync.OnceFunc(func() {
+		close(b.closed)
+		c.leave(from)
+	})
+	if from.IsValid() && c.callsPerSecond > 0 {
+		b.pace = rate.NewLimiter(rate.Limit(c.callsPerSecond), max(int(c.callsPerSecond), 1))
+	}
+	return b
+}
+
+// begin counts a call that begins on the connection.
+func (c *boundConn) begin() {
+	if c.pace != nil {
+		c.pace.Reserve() // what is ahead of the pace is a debt, which Read sits out
+	}
+}
+
+// Read waits until no more calls have begun than the pace lets. Then it takes in little, so that not hundreds begin at once.
+func (c *boundConn) Read(b []byte) (int, error) {
+	if c.pace == nil {
+		return c.Conn.Read(b)
+	}
+	if ahead := -c.pace.Tokens(); ahead > 0 {
+		c.of.slow()
+		timer := time.NewTimer(time.Duration(ahead / float64(c.pace.Limit()) * float64(time.Second)))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.closed:
+		case <-c.of.draining:
+		}
+		b = b[:min(len(b), slowRead)]
+	}
+	return c.Conn.Read(b)
 }
 
 // Close makes room for another connection.
 func (c *boundConn) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
+}
+
+// RemoteAddr leads gRPC's calls, which know no more of their connection, back to it.
+func (c *boundConn) RemoteAddr() net.Addr { return boundAddr{c.Conn.RemoteAddr(), c} }
+
+// boundAddr is where a connection comes from, and the connection.
+type boundAddr struct {
+	net.Addr
+	conn *boundConn
 }
 
 // counted returns what a connection counts for: the zero Addr if only for all of them, as a proxy's does, which are those
@@ -118,4 +186,17 @@ func (c *connections) refuse(limit string, is int) {
 	c.log.Warn("connections are refused: if the callers are welcome, raise the limit, or name the proxy that they come through in --trusted-proxies",
 		"limit", "--"+limit, "is", is, "refused", c.refused)
 	c.refused, c.told = 0, now
+}
+
+// slow tells the log, once a minute too.
+func (c *connections) slow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	if !c.slowTold.IsZero() && now.Sub(c.slowTold) < time.Minute {
+		return
+	}
+	c.log.Warn("a connection is slowed down: if its calls are welcome, raise the limit, or name the proxy that they come through in --trusted-proxies",
+		"limit", "--calls-per-connection", "is", c.callsPerSecond)
+	c.slowTold = now
 }

@@ -154,26 +154,131 @@ func TestConnectionsWithoutAnAddressOfTheirOwn(t *testing.T) {
 	unix.turnedAway("")
 }
 
-// crowd is a listener that always has another connection.
-type crowd struct{ net.Listener }
-
-func (crowd) Accept() (net.Conn, error) {
-	near, far := net.Pipe()
-	return near, far.Close()
+// crowd is a listener that always has another connection, from one address.
+type crowd struct {
+	net.Listener
+	from string
 }
 
-// A crowd is let in at a pace, after the first ones.
+func (c crowd) Accept() (net.Conn, error) {
+	near, _ := net.Pipe()
+	return crowdConn{near, &net.TCPAddr{IP: net.ParseIP(c.from)}}, nil
+}
+
+type crowdConn struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c crowdConn) RemoteAddr() net.Addr { return c.from }
+
+// A crowd is let in at a pace, after the first ones; but not that which a proxy brings.
 func TestConnectionsAreTakenAtAPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newConnections(DefaultLimits(), nil, quiet, time.Now).bound(crowd{})
-		start := time.Now()
-		for range maxAccepted/20 + 3*maxAccepted {
-			if _, err := l.Accept(); err != nil {
-				t.Fatal(err)
+	for from, want := range map[string]time.Duration{"203.0.113.5": 3 * time.Second, "10.0.0.1": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newConnections(bounds(10_000, 10_000), prefixes("10.0.0.0/8"), quiet, time.Now).bound(crowd{from: from})
+			start := time.Now()
+			for range maxAccepted/20 + 3*maxAccepted {
+				if _, err := l.Accept(); err != nil {
+					t.Fatal(err)
+				}
 			}
+			if got := time.Since(start).Round(time.Millisecond); got != want {
+				t.Errorf("from %s it took %v, want %v", from, got, want)
+			}
+		})
+	}
+}
+
+// A connection on which calls begin faster than the pace is not read until it has fallen back to it.
+func TestAConnectionIsReadAtThePaceOfItsCalls(t *testing.T) {
+	l := DefaultLimits()
+	l.CallsPerConnection = 10
+	anybody := netip.MustParseAddr("203.0.113.5")
+	for _, c := range []struct {
+		name      string
+		perSecond float64
+		from      netip.Addr
+		calls     int
+		want      time.Duration
+	}{
+		{"at its burst", 10, anybody, 10, 0},
+		{"ahead", 10, anybody, 15, 500 * time.Millisecond},
+		{"no pace", -1, anybody, 1000, 0},
+		{"a proxy's", 10, netip.Addr{}, 1000, 0},
+		{"less than one a second", 0.5, anybody, 2, 2 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l.CallsPerConnection = c.perSecond
+				of := newConnections(l, nil, quiet, time.Now)
+				near, far := net.Pipe()
+				conn := of.conn(near, c.from)
+				defer func() { _, _ = conn.Close(), far.Close() }()
+				go func() { _, _ = far.Write([]byte("x")) }()
+				for range c.calls {
+					conn.begin()
+				}
+				start := time.Now()
+				if _, err := conn.Read(make([]byte, 1)); err != nil {
+					t.Error(err)
+				}
+				if got := time.Since(start).Round(time.Millisecond); got != c.want {
+					t.Errorf("it was read after %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// A connection ahead of its pace is read a little at a time.
+func TestAConnectionAheadOfItsPaceIsReadLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		conn := newConnections(DefaultLimits(), nil, quiet, time.Now).conn(near, netip.MustParseAddr("203.0.113.5"))
+		defer func() { _, _ = conn.Close(), far.Close() }()
+		go func() { _, _ = far.Write(make([]byte, 64<<10)) }()
+		for range 1001 {
+			conn.begin()
 		}
-		if got := time.Since(start).Round(time.Millisecond); got != 3*time.Second {
-			t.Errorf("it took %v, want 3s", got)
+		for _, want := range []int{slowRead, 32 << 10} {
+			if n, err := conn.Read(make([]byte, 32<<10)); n != want || err != nil {
+				t.Errorf("read %d bytes, %v, want %d", n, err, want)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+// A connection that is closed, or of a server that drains, is waited for no longer.
+func TestAConnectionAheadOfItsPaceCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := DefaultLimits()
+		l.CallsPerConnection = 0.001
+		near, far := net.Pipe()
+		draining := make(chan struct{})
+		of := newConnections(l, nil, quiet, time.Now)
+		of.draining = draining
+		conn := of.conn(near, netip.MustParseAddr("203.0.113.5"))
+		defer func() { _ = far.Close() }()
+		for range 100 {
+			conn.begin()
+		}
+		start := time.Now()
+		time.AfterFunc(time.Second, func() { _ = conn.Close() })
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("got %v", err)
+		}
+		if got := time.Since(start); got != time.Second {
+			t.Errorf("the read ended after %v, want a second", got)
+		}
+		close(draining)
+		conn = of.conn(far, netip.MustParseAddr("203.0.113.5"))
+		for range 100 {
+			conn.begin()
+		}
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || time.Since(start) != time.Second {
+			t.Errorf("in a server that drains: %v after %v", err, time.Since(start))
 		}
 	})
 }
@@ -226,6 +331,13 @@ func TestTheLogSaysWhatToSetOnceAMinute(t *testing.T) {
 	if strings.Contains(log.String(), "203.0.113") {
 		t.Error("the log names addresses")
 	}
+	for range 3 {
+		c.slow()
+	}
+	lines(3, "limit=--calls-per-connection is=1000")
+	now.sleep(time.Minute)
+	c.slow()
+	lines(4)
 	c.leave(a)
 	c.leave(b)
 	if c.open != 0 || len(c.openOf) != 0 {

@@ -1,4 +1,18 @@
 package rpc
 
+import (
+	"context"
+	"log/slog"
+)
+
 // LoadCertificateAt is LoadCertificate with a clock of the caller's.
 var LoadCertificateAt = loadCertificate
+
+// HTTPLog is what HTTP servers log to.
+var HTTPLog = httpLog
+
+// Refuser returns what a chain makes of errors.
+func Refuser(log *slog.Logger) func(error) error {
+	c := &chain{log: log, storeRefusals: new(refusals)}
+	return func(err error) error { return c.asFault(context.Background(), "/m", err) }
+}

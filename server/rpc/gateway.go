@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"mime"
 	"net/http"
 	"slices"
@@ -24,12 +23,12 @@ type gateway struct {
 	routes   map[string]*route
 	proxies  proxies
 	maxBytes int
-	log      *slog.Logger
+	links    *chain
 }
 
 // newGateway returns the handler of the REST listener.
 func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
-	g := &gateway{routes: map[string]*route{}, proxies: c.TrustedProxies, maxBytes: c.Limits.MaxRequestBytes, log: c.Log}
+	g := &gateway{routes: map[string]*route{}, proxies: c.TrustedProxies, maxBytes: c.Limits.MaxRequestBytes, links: links}
 	for _, m := range links.methods {
 		if m.route != nil {
 			g.routes[m.route.verb+" "+m.route.pattern] = m.route

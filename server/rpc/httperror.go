@@ -61,7 +61,7 @@ func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	body, err := marshalJSON(reply)
 	if err != nil {
 		// Only for a detail of a type that is not linked in; the code and the sentence are worth more than nothing.
-		g.log.ErrorContext(r.Context(), "an error has no JSON", "error", err)
+		g.links.log.ErrorContext(r.Context(), "an error has no JSON", "error", err)
 		body, _ = marshalJSON(status.Convert(internal(incidentID())).Proto())
 		code = http.StatusInternalServerError
 	}
@@ -92,7 +92,7 @@ func (g *gateway) asStatus(ctx context.Context, err error) *status.Status {
 	case codes.InvalidArgument:
 		return malformed("The request cannot be read: %s.", st.Message()).GRPCStatus()
 	default:
-		return status.Convert(asFault(ctx, g.log, "REST", err))
+		return status.Convert(g.links.asFault(ctx, "REST", err))
 	}
 }
 

@@ -20,11 +20,16 @@ type Limits struct {
 	// MaxConnectionsPerAddress is how many of them one address has; 100. A trusted proxy is no address of this kind.
 	MaxConnectionsPerAddress int `name:"max-connections-per-address" env:"GOODSHIP_MAX_CONNECTIONS_PER_ADDRESS" default:"100" placeholder:"N" help:"How many connections one address may have open; ${default} by default."`
 
-	// RatePerWorkspace is how many calls a second are made in one workspace; 2,000. Each rate is that of a bucket which
-	// holds 5 seconds' worth, and limits nothing if it is negative.
+	// CallsPerConnection is how many calls a second begin on one connection, whatever becomes of them; 1,000, after a second's
+	// worth at once, and any if it is negative. What is more waits in the network. It is not for trusted proxies.
+	CallsPerConnection float64 `name:"calls-per-connection" env:"GOODSHIP_CALLS_PER_CONNECTION" default:"1000" placeholder:"RATE" help:"How many calls a second one connection may begin, -1 for any; ${default} by default."`
+
+	// RatePerWorkspace is how many calls a second are made in one workspace; 2,000. End users leave half of its bucket to the
+	// rest. Each rate is that of a bucket which holds 5 seconds' worth, and limits nothing if it is negative.
 	RatePerWorkspace float64 `name:"rate-per-workspace" env:"GOODSHIP_RATE_PER_WORKSPACE" default:"2000" placeholder:"RATE" help:"How many calls a second one workspace may make, -1 for any; ${default} by default."`
-	// RatePerCaller is how many a second one person makes, or one key for the backend itself; 50.
-	RatePerCaller float64 `name:"rate-per-caller" env:"GOODSHIP_RATE_PER_CALLER" default:"50" placeholder:"RATE" help:"How many calls a second one person, or one key for the backend itself, may make, -1 for any; ${default} by default."`
+	// RatePerCaller is how many a second one person makes; 50. A backend that speaks for itself is held to its workspace's rate
+	// alone, so that it may bring in what another product had.
+	RatePerCaller float64 `name:"rate-per-caller" env:"GOODSHIP_RATE_PER_CALLER" default:"50" placeholder:"RATE" help:"How many calls a second one person may make, -1 for any; ${default} by default."`
 	// RatePerAddress is how many a second the customers and visitors behind one address make; 100. So many calls with a bad
 	// credential are told why, too, counted apart.
 	RatePerAddress float64 `name:"rate-per-address" env:"GOODSHIP_RATE_PER_ADDRESS" default:"100" placeholder:"RATE" help:"How many calls a second customers and visitors may make from one address, -1 for any; ${default} by default."`
@@ -36,8 +41,8 @@ type Limits struct {
 	HandshakeTimeout time.Duration `name:"handshake-timeout" env:"GOODSHIP_HANDSHAKE_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long a new gRPC connection may take to begin; ${default} by default."`
 	// ReadHeaderTimeout is how long an HTTP request's headers may take, and a TLS handshake before them; 5 s.
 	ReadHeaderTimeout time.Duration `name:"read-header-timeout" env:"GOODSHIP_READ_HEADER_TIMEOUT" default:"5s" placeholder:"DURATION" help:"How long the headers of an HTTP request may take; ${default} by default."`
-	// ReadTimeout is how long a whole HTTP request may take to arrive; 15 s.
-	ReadTimeout time.Duration `name:"read-timeout" env:"GOODSHIP_READ_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a whole HTTP request may take to arrive; ${default} by default."`
+	// ReadTimeout is how long a whole HTTP request may take to arrive, or a call's message over gRPC; 15 s.
+	ReadTimeout time.Duration `name:"read-timeout" env:"GOODSHIP_READ_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a whole request may take to arrive; ${default} by default."`
 	// WriteTimeout is how long an HTTP call may take from its headers to the end of its reply; 60 s.
 	WriteTimeout time.Duration `name:"write-timeout" env:"GOODSHIP_WRITE_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long an HTTP call may take in all; ${default} by default."`
 	// IdleTimeout is how long an HTTP connection stays open without a call; 60 s.
@@ -62,6 +67,8 @@ func DefaultLimits() Limits {
 
 		MaxConnections:           10_000,
 		MaxConnectionsPerAddress: 100,
+
+		CallsPerConnection: 1000,
 
 		RatePerWorkspace:   2000,
 		RatePerCaller:      50,
@@ -89,6 +96,7 @@ func (l Limits) Validate() error {
 		between("max-streams", l.MaxStreams, 1, 1<<16),
 		between("max-connections", l.MaxConnections, 1, 1<<24),
 		between("max-connections-per-address", l.MaxConnectionsPerAddress, 1, 1<<24),
+		perSecond("calls-per-connection", l.CallsPerConnection),
 		perSecond("rate-per-workspace", l.RatePerWorkspace),
 		perSecond("rate-per-caller", l.RatePerCaller),
 		perSecond("rate-per-address", l.RatePerAddress),
@@ -105,12 +113,12 @@ func (l Limits) Validate() error {
 	)
 }
 
-// between returns nil if a limit is at least low and at most high.
+// between returns nil if a limit is at least low and at most high, which what is no number is not.
 func between[T cmp.Ordered](name string, v, low, high T) error {
-	if v < low || v > high {
-		return fmt.Errorf("the limit %s is %v and must be between %v and %v", name, v, low, high)
+	if low <= v && v <= high {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the limit %s is %v and must be between %v and %v", name, v, low, high)
 }
 
 // perSecond returns nil if a limit is a rate, or negative for none.
@@ -118,5 +126,8 @@ func perSecond(name string, v float64) error {
 	if v < 0 {
 		return nil
 	}
-	return between(name, v, 0.001, 1e6)
+	if err := between(name, v, 0.001, 1e6); err != nil {
+		return fmt.Errorf("%w, or -1 for any", err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -36,6 +37,11 @@ func TestLimitsThatCannotBe(t *testing.T) {
 	negative.ReadTimeout = -time.Second
 	if _, err := rpc.New(&fake{}, rpc.Config{Limits: negative}); err == nil || !strings.Contains(err.Error(), "read-timeout is -1s") {
 		t.Errorf("a time below 0: %v", err)
+	}
+	nan := rpc.DefaultLimits()
+	nan.RatePerCaller = math.NaN()
+	if err := nan.Validate(); err == nil || !strings.Contains(err.Error(), "rate-per-caller is NaN") {
+		t.Errorf("a rate that is no number: %v", err)
 	}
 	if err := rpc.DefaultLimits().Validate(); err != nil {
 		t.Errorf("the defaults: %v", err)

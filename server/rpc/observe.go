@@ -114,8 +114,11 @@ func (g *gateway) named(next runtime.HandlerFunc) runtime.HandlerFunc {
 	}
 }
 
-// caller is where net/http names a caller's address in what it logs.
-var callerAddress = regexp.MustCompile(`\b(from|client|serving) \S+`)
+// httpAddress is one as net/http writes it, of ours as well: `read tcp 192.0.2.1:443->192.0.2.7:52011: i/o timeout`.
+var httpAddress = regexp.MustCompile(`(\d+(\.\d+){3}|\[[0-9a-fA-F]*:[^\]\s]*\])(:\d+)?`)
+
+// ofCallers is what net/http says of one connection, and what anybody can have it say: failed handshakes, frames that are none.
+var ofCallers = regexp.MustCompile(`^(http: TLS handshake error|http2: |timeout waiting for )`)
 
 // httpLog returns the log of an HTTP server, without the addresses of callers.
 func httpLog(to *slog.Logger) *log.Logger {
@@ -124,9 +127,13 @@ func httpLog(to *slog.Logger) *log.Logger {
 
 type httpLines struct{ log *slog.Logger }
 
-// Write takes a line.
+// Write takes a line, or a panic with its stack. What callers do is no warning to operators.
 func (l httpLines) Write(line []byte) (int, error) {
-	text := callerAddress.ReplaceAllString(strings.TrimSpace(string(line)), "$1 somebody")
-	l.log.Warn("net/http says", "error", text)
+	text := httpAddress.ReplaceAllString(strings.TrimSpace(string(line)), "somebody")
+	level := slog.LevelWarn
+	if ofCallers.MatchString(text) && !strings.HasPrefix(text, "http2: panic") {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "net/http says", "error", text)
 	return len(line), nil
 }

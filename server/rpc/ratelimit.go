@@ -28,14 +28,16 @@ const maxBuckets = 1 << 16
 
 // rateLimiter holds callers to the rates of Limits by token buckets. What a call draws from:
 //
-//	workspace   every call in a workspace
-//	caller      a person's, whichever credential says who it is; a backend's that speaks for itself, by its key
+//	workspace   every call in a workspace; of the end users', until half of it is left
+//	caller      a person's, whichever credential says who it is
 //	address     that of the end user: a customer or visitor with a token of its own, a widget
 //	sessions    CreateVisitorSession, by address
 //	openings    a visitor's CreateConversation, by address
 //	failures    calls whose credential is refused, by address
+//	strangers   what needs no credential, health and reflection, by address
 //
-// A widget's key is in every copy of a page, so it is no caller whom others could be held to. Operators draw from nothing.
+// End users, of whom there may be any number, cannot so lock the workspace's agents and backends out. A widget's key is in
+// every copy of a page, so it is no caller whom others could be held to. Operators draw from nothing.
 // A call draws from all its buckets or from none: what is refused costs nobody anything.
 type rateLimiter struct {
 	// now never goes back: time.Now's reading of time that has passed does not.
@@ -48,6 +50,7 @@ type rateLimiter struct {
 	sessions   *buckets[netip.Addr]
 	openings   *buckets[netip.Addr]
 	failures   *buckets[netip.Addr]
+	strangers  *buckets[netip.Addr]
 }
 
 func newRateLimiter(l Limits, now func() time.Time) *rateLimiter {
@@ -59,6 +62,7 @@ func newRateLimiter(l Limits, now func() time.Time) *rateLimiter {
 		sessions:   newBuckets[netip.Addr]("address", l.SessionsPerAddress, minSessionBurst),
 		openings:   newBuckets[netip.Addr]("address", l.SessionsPerAddress, minSessionBurst),
 		failures:   newBuckets[netip.Addr]("address", l.RatePerAddress, 1),
+		strangers:  newBuckets[netip.Addr]("address", l.RatePerAddress, 1),
 	}
 }
 
@@ -74,15 +78,12 @@ type side byte
 
 const (
 	nobody side = iota
-	key
 	agent
 	customer
 )
 
 func principalOf(c support.Caller) principal {
 	switch c.Kind {
-	case goodshipv1.Caller_CALLER_BACKEND:
-		return principal{c.Workspace, key, c.APIKeyID}
 	case goodshipv1.Caller_CALLER_AGENT, goodshipv1.Caller_CALLER_LEADER:
 		return principal{c.Workspace, agent, c.ID}
 	case goodshipv1.Caller_CALLER_CUSTOMER, goodshipv1.Caller_CALLER_VISITOR:
@@ -113,7 +114,23 @@ func (l *rateLimiter) admit(c support.Caller, address netip.Addr, fullMethod str
 	if who := principalOf(c); who.side != nobody {
 		l.callers.join(&d, who)
 	}
-	l.workspaces.join(&d, c.Workspace)
+	if address.IsValid() {
+		l.workspaces.joinHalf(&d, c.Workspace)
+	} else {
+		l.workspaces.join(&d, c.Workspace)
+	}
+	return d.take()
+}
+
+// admitStranger draws for what anybody may ask from an address, or returns RATE_LIMITED.
+func (l *rateLimiter) admitStranger(address netip.Addr) error {
+	if !address.IsValid() {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := draw{now: l.now()}
+	l.strangers.join(&d, household(address))
 	return d.take()
 }
 
@@ -192,13 +209,24 @@ func newBuckets[K comparable](limit string, perSecond float64, minBurst int) *bu
 
 // join makes a bucket one of those that a call draws from.
 func (b *buckets[K]) join(d *draw, k K) {
-	if b == nil {
-		return
+	if b != nil {
+		b.joinAbove(d, k, 0)
 	}
+}
+
+// joinHalf is join for those who leave half of the bucket to others.
+func (b *buckets[K]) joinHalf(d *draw, k K) {
+	if b != nil {
+		b.joinAbove(d, k, b.burst/2)
+	}
+}
+
+// joinAbove is join for those who leave so many tokens, fewer than the bucket holds.
+func (b *buckets[K]) joinAbove(d *draw, k K, left int) {
 	bucket := b.of(k, d.now)
 	d.from[d.n] = bucket
 	d.n++
-	missing := 1 - bucket.TokensAt(d.now)
+	missing := float64(1+left) - bucket.TokensAt(d.now)
 	if wait := time.Duration(missing / float64(b.rate) * float64(time.Second)); wait > d.wait {
 		d.wait, d.limit = wait, b.limit
 	}

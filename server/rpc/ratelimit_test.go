@@ -85,10 +85,10 @@ func TestEachLimitAtItsBound(t *testing.T) {
 		burst  int
 		wait   time.Duration
 	}{
-		{"workspace", workspace, ada, home, anyMethod, "workspace", 20, 250 * time.Millisecond},
+		{"workspace, an end user", workspace, ada, home, anyMethod, "workspace", 10, 250 * time.Millisecond},
+		{"workspace, a customer whom the backend speaks for", workspace, ada, netip.Addr{}, anyMethod, "workspace", 20, 250 * time.Millisecond},
 		{"workspace, a backend", workspace, back, netip.Addr{}, anyMethod, "workspace", 20, 250 * time.Millisecond},
 		{"customer", caller, ada, home, anyMethod, "caller", 20, 250 * time.Millisecond},
-		{"backend's key", caller, back, netip.Addr{}, anyMethod, "caller", 20, 250 * time.Millisecond},
 		{"address", address, ada, home, anyMethod, "address", 20, 250 * time.Millisecond},
 		{"address of IPv6", address, ada, netip.MustParseAddr("2001:db8::1"), anyMethod, "address", 20, 250 * time.Millisecond},
 		{"sessions", sessions, widget, home, session, "address", 30, 2 * time.Second},
@@ -133,7 +133,6 @@ func TestWhomALimitLeavesAlone(t *testing.T) {
 	agent := support.Caller{Kind: goodshipv1.Caller_CALLER_AGENT, Workspace: "work_1", ID: "ada"}
 	leader := support.Caller{Kind: goodshipv1.Caller_CALLER_LEADER, Workspace: "work_1", ID: "ada"}
 	operator := support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR, Workspace: "work_1"}
-	second := support.Caller{Kind: back.Kind, Workspace: "work_1", APIKeyID: "key_2"}
 	none := netip.Addr{}
 	type call struct {
 		caller support.Caller
@@ -149,15 +148,13 @@ func TestWhomALimitLeavesAlone(t *testing.T) {
 		free   []call
 		full   []call
 	}{
-		{"workspace", workspace, call{ada, home, anyMethod},
+		{"workspace", workspace, call{back, none, anyMethod},
 			[]call{{in("work_2", ada), home, anyMethod}, {operator, home, anyMethod}},
-			[]call{{ben, other, send}, {back, none, anyMethod}, {widget, other, session}, {agent, none, anyMethod}}},
+			[]call{{ben, other, send}, {ada, home, anyMethod}, {back, none, send}, {widget, other, session}, {agent, none, anyMethod}}},
 		{"customer", caller, call{ada, home, anyMethod},
 			[]call{{ben, home, anyMethod}, {agent, none, anyMethod}, {in("work_2", ada), home, anyMethod}, {back, none, anyMethod}, {operator, home, anyMethod}},
 			[]call{{ada, other, send}, {ada, none, anyMethod}}},
 		{"agent", caller, call{agent, none, anyMethod}, []call{{ada, home, anyMethod}}, []call{{leader, none, anyMethod}}},
-		{"backend's key", caller, call{back, none, anyMethod},
-			[]call{{second, none, anyMethod}, {widget, home, session}, {widget, home, session}}, []call{{back, none, send}}},
 		{"address", address, call{ada, home, anyMethod},
 			[]call{{ben, other, anyMethod}, {back, none, anyMethod}, {ada, none, anyMethod}, {operator, home, anyMethod}},
 			[]call{{ben, home, anyMethod}, {widget, home, session}, {vis, home, send}, {in("work_2", ben), home, anyMethod}}},
@@ -189,10 +186,71 @@ func TestWhomALimitLeavesAlone(t *testing.T) {
 	}
 }
 
+// End users take half of the workspace's calls at most, and the agents and backends have the rest.
+func TestEndUsersLockNobodyOut(t *testing.T) {
+	limits := unlimited()
+	limits.RatePerWorkspace = 2 // 10
+	agent := support.Caller{Kind: goodshipv1.Caller_CALLER_AGENT, Workspace: "work_1", ID: "ada"}
+	now := newClock()
+	l := now.limiter(limits)
+	drain := func(c support.Caller, from netip.Addr) (n int) {
+		for l.admit(c, from, anyMethod) == nil {
+			n++
+		}
+		return n
+	}
+	if got := drain(ada, home) + drain(widget, other); got != 5 {
+		t.Errorf("end users had %d calls, want 5", got)
+	}
+	if got := drain(agent, netip.Addr{}) + drain(back, netip.Addr{}); got != 5 {
+		t.Errorf("agents and backends had %d calls, want the other 5", got)
+	}
+	_, wait := refusal(t, l.admit(ada, home, anyMethod))
+	if want := 3 * time.Second; wait < want || wait > want+time.Millisecond {
+		t.Errorf("an end user waits %v, want %v", wait, want)
+	}
+	now.sleep(wait)
+	if got := drain(ada, home); got != 1 {
+		t.Errorf("after the wait: %d calls, want 1", got)
+	}
+}
+
+// A backend that speaks for itself brings in what it has as fast as its workspace may.
+func TestABackendIsNoPerson(t *testing.T) {
+	limits := unlimited()
+	limits.RatePerCaller = 0.2
+	l := newClock().limiter(limits)
+	for n := range 100 {
+		if err := l.admit(back, netip.Addr{}, anyMethod); err != nil {
+			t.Fatalf("call %d: %v", n+1, err)
+		}
+	}
+}
+
+func TestStrangers(t *testing.T) {
+	limits := unlimited()
+	limits.RatePerAddress = 2 // 10
+	l := newClock().limiter(limits)
+	for n := range 10 {
+		if err := l.admitStranger(home); err != nil {
+			t.Fatalf("question %d: %v", n+1, err)
+		}
+	}
+	refusal(t, l.admitStranger(home))
+	for _, from := range []netip.Addr{other, {}} {
+		if err := l.admitStranger(from); err != nil {
+			t.Errorf("from %v: %v", from, err)
+		}
+	}
+	if err := l.admit(ada, home, anyMethod); err != nil {
+		t.Errorf("ada, from the same address: %v", err)
+	}
+}
+
 // A call that one bucket refuses draws from none: ada's flood leaves the workspace to ben.
 func TestARefusedCallCostsNobodyElse(t *testing.T) {
 	limits := unlimited()
-	limits.RatePerWorkspace, limits.RatePerCaller, limits.RatePerAddress = 2, 1, 1.6 // 10, 5, 8
+	limits.RatePerWorkspace, limits.RatePerCaller, limits.RatePerAddress = 4, 1, 1.6 // 10 for end users, 5, 8
 	l := newClock().limiter(limits)
 	admitted := 0
 	for range 1000 {
@@ -222,27 +280,27 @@ func TestTheWaitIsThatOfTheLastLimit(t *testing.T) {
 	now := newClock()
 	l := now.limiter(limits)
 	for range 24 {
-		if err := l.admit(in("work_1", widget), home, anyMethod); err != nil {
+		if err := l.admit(in("work_1", widget), netip.Addr{}, anyMethod); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 10 { // ada and the workspace are out of tokens
-		_ = l.admit(ada, home, anyMethod)
+		_ = l.admit(ada, netip.Addr{}, anyMethod)
 	}
-	limit, wait := refusal(t, l.admit(ada, home, anyMethod))
+	limit, wait := refusal(t, l.admit(ada, netip.Addr{}, anyMethod))
 	if limit != "workspace" || wait > 201*time.Millisecond {
 		t.Fatalf("limit %q, wait %v", limit, wait)
 	}
 	for range 2 {
 		now.sleep(200 * time.Millisecond)
-		_ = l.admit(ada, home, anyMethod)
+		_ = l.admit(ada, netip.Addr{}, anyMethod)
 	}
-	limit, wait = refusal(t, l.admit(ada, home, anyMethod))
+	limit, wait = refusal(t, l.admit(ada, netip.Addr{}, anyMethod))
 	if limit != "caller" || wait < time.Second {
 		t.Errorf("limit %q, wait %v", limit, wait)
 	}
 	now.sleep(wait)
-	if err := l.admit(ada, home, anyMethod); err != nil {
+	if err := l.admit(ada, netip.Addr{}, anyMethod); err != nil {
 		t.Errorf("after the wait: %v", err)
 	}
 }
@@ -376,7 +434,7 @@ func TestConcurrentCallsDrawExactlyWhatIsThere(t *testing.T) {
 		caller := support.Caller{Kind: ada.Kind, Workspace: "work_1", ID: fmt.Sprint(n)}
 		all.Go(func() {
 			for range 300 {
-				if l.admit(caller, home, anyMethod) == nil {
+				if l.admit(caller, netip.Addr{}, anyMethod) == nil {
 					admitted.Add(1)
 				}
 			}

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
@@ -33,7 +35,7 @@ func (c *chain) contain(ctx context.Context, name string, call func(context.Cont
 		}
 	}()
 	if resp, err = call(ctx); err != nil {
-		return nil, asFault(ctx, c.log, name, err)
+		return nil, c.asFault(ctx, name, err)
 	}
 	return resp, nil
 }
@@ -47,7 +49,7 @@ func (c *chain) recovered(ctx context.Context, name string, err *error) {
 
 // asFault returns the fault that an error is, or that it is to the caller. What is wrapped around a fault or an error of
 // the store's stays with us.
-func asFault(ctx context.Context, log *slog.Logger, name string, err error) error {
+func (c *chain) asFault(ctx context.Context, name string, err error) error {
 	var f *fault.Fault
 	if errors.As(err, &f) {
 		return f
@@ -56,22 +58,45 @@ func asFault(ctx context.Context, log *slog.Logger, name string, err error) erro
 		return ended(ctx)
 	}
 	if errors.As(support.Fault(err), &f) {
-		logStore(ctx, log, name, f.Code(), err)
+		c.logStore(ctx, name, f.Code(), err)
 		return f
 	}
 	id := incidentID()
-	log.ErrorContext(ctx, "a call failed", "method", name, "incident", id, "error", err)
+	c.log.ErrorContext(ctx, "a call failed", "method", name, "incident", id, "error", err)
 	return internal(id)
 }
 
 // logStore tells the log what the store said where that is for operators to know.
-func logStore(ctx context.Context, log *slog.Logger, name string, code codes.Code, err error) {
+func (c *chain) logStore(ctx context.Context, name string, code codes.Code, err error) {
 	switch code {
 	case codes.DataLoss:
-		log.ErrorContext(ctx, "a stored record is damaged", "method", name, "error", err)
+		c.log.ErrorContext(ctx, "a stored record is damaged", "method", name, "error", err)
 	case codes.Unavailable, codes.ResourceExhausted:
-		log.WarnContext(ctx, "the store takes no changes", "method", name, "error", err)
+		if refused := c.storeRefusals.told(); refused > 0 {
+			c.log.WarnContext(ctx, "the store takes no changes", "method", name, "error", err, "refused", refused)
+		}
 	}
+}
+
+// refusals are counted for the log, which is told once a minute: callers repeat what is refused.
+type refusals struct {
+	mu    sync.Mutex
+	count int
+	last  time.Time
+}
+
+// told counts a refusal and returns how many the log is to be told of now, those since the last time; 0 if it is to wait.
+func (r *refusals) told() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count++
+	now := time.Now()
+	if !r.last.IsZero() && now.Sub(r.last) < time.Minute {
+		return 0
+	}
+	count := r.count
+	r.count, r.last = 0, now
+	return count
 }
 
 // panicked logs a panic and returns what the caller gets to know of it.
@@ -122,7 +147,7 @@ func (g *gateway) containHTTP(next http.Handler) http.Handler {
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // net/http's own way to drop a connection
 				panic(p)
 			}
-			g.writeError(w, r, panicked(r.Context(), g.log, "REST", p))
+			g.writeError(w, r, panicked(r.Context(), g.links.log, "REST", p))
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
@@ -135,6 +138,24 @@ func TestErrorsOfTheStoreBecomeFaultsAndDamageIsLogged(t *testing.T) {
 	if !strings.Contains(book.String(), "conv/7") {
 		t.Errorf("the log does not name the record:\n%s", book)
 	}
+}
+
+// A store without room refuses each call, and callers repeat them: the log has the first, and later how many there were.
+func TestRefusalsOfTheStoreAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := &logBook{}
+		refuse := rpc.Refuser(slog.New(slog.NewTextHandler(book, nil)))
+		for range 5 {
+			if err := refuse(fmt.Errorf("commit: %w", store.ErrFull)); status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("got %v", err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		refused := regexp.MustCompile(`level=WARN msg="the store takes no changes" .*refused=(\d+)`).FindAllStringSubmatch(book.String(), -1)
+		if len(refused) != 2 || refused[0][1] != "1" || refused[1][1] != "3" || strings.Count(book.String(), "\n") != 2 {
+			t.Errorf("want one refusal, and a minute later three; got\n%s", book)
+		}
+	})
 }
 
 func TestACallWhoseCallerLeftIsNoIncident(t *testing.T) {

@@ -30,8 +30,9 @@
 // # Floods
 //
 // What a caller costs is bounded before it is a caller. Connections (connections.go): how many are open, how many of one
-// address, and how fast they are taken. Calls in flight (linger.go): MaxStreams a connection, of which one that is reset
-// keeps its place for a second. The address is the peer's, or what a proxy that is trusted says (address.go).
+// address, how fast they are taken, and how fast calls begin on each. Calls in flight: MaxStreams a connection, over REST also
+// those whose requests are over (inplace.go). A message that is not sent to its end (tap.go). The address is the peer's, or
+// what a proxy that is trusted says (address.go).
 //
 // # REST
 //
@@ -140,8 +141,8 @@ func New(svc Service, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.grpc = s.newGRPC(everyone, services, s.publicOptions()...)
-	s.rest = s.newHTTP(s.calls.lingerHTTP(c.observeHTTP(handler)))
-	s.rest.ConnContext = withPlaces
+	s.rest = s.newHTTP(begun(c.observeHTTP(handler)))
+	s.rest.ConnContext = withConnection(c.Limits.MaxStreams)
 	s.socket = s.newGRPC(operators, operatorServices)
 	s.opsGRPC = s.newGRPC(operators, operatorServices)
 	s.ops = s.newHTTP(s.admin())
@@ -164,17 +165,19 @@ func (s *Server) newChain(served []service, authenticate func(context.Context) (
 	}
 	return &chain{
 		authenticate: authenticate, svc: s.svc, proxies: s.config.TrustedProxies, rates: s.rates,
-		methods: methods, validator: validator, calls: s.calls, log: s.config.Log,
+		methods: methods, validator: validator, calls: s.calls, log: s.config.Log, storeRefusals: new(refusals),
 	}, nil
 }
 
 // newGRPC returns a server of services, and of health and reflection, which tells of these services only.
 func (s *Server) newGRPC(links *chain, served []service, more ...grpc.ServerOption) *grpc.Server {
 	l := s.config.Limits
-	more = append(more, s.calls.lingering(s.config.observeCalls())...)
+	if observer := s.config.observeCalls(); observer != nil {
+		more = append(more, grpc.StatsHandler(observer))
+	}
 	g := grpc.NewServer(append(more,
-		grpc.ChainUnaryInterceptor(links.unary),
-		grpc.ChainStreamInterceptor(links.stream),
+		grpc.UnaryInterceptor(links.unary),
+		grpc.StreamInterceptor(links.stream),
 		grpc.MaxRecvMsgSize(l.MaxRequestBytes),
 		grpc.MaxConcurrentStreams(uint32(l.MaxStreams)),
 		grpc.MaxHeaderListSize(uint32(l.MaxHeaderBytes)),
@@ -192,7 +195,7 @@ func (s *Server) newGRPC(links *chain, served []service, more ...grpc.ServerOpti
 // publicOptions are those of the public's gRPC. A backup may take longer than a connection of a stranger's.
 func (s *Server) publicOptions() []grpc.ServerOption {
 	l := s.config.Limits
-	options := []grpc.ServerOption{grpc.KeepaliveParams(keepalive.ServerParameters{
+	options := []grpc.ServerOption{grpc.InTapHandle(begins(l.ReadTimeout)), grpc.KeepaliveParams(keepalive.ServerParameters{
 		MaxConnectionIdle:     l.MaxConnectionIdle,
 		MaxConnectionAge:      l.MaxConnectionAge,
 		MaxConnectionAgeGrace: l.MaxConnectionAgeGrace,
@@ -223,17 +226,19 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 // call is running, unless the error says so.
 func (s *Server) Serve(ctx context.Context, l *Listeners) error {
 	public := newConnections(s.config.Limits, s.config.TrustedProxies, s.config.Log, time.Now)
+	public.draining = s.calls.draining.Done()
 	var serve []func() error
 	if l.GRPC != nil {
 		serve = append(serve, func() error { return serveGRPC(s.grpc, public.bound(l.GRPC)) })
 	}
 	if l.REST != nil {
 		serve = append(serve, func() error {
-			return serveHTTP(s.rest, lingeringListener{public.bound(l.REST), s.config.Limits.MaxStreams}, s.config.TLS)
+			return serveHTTP(s.rest, public.bound(l.REST), s.config.TLS)
 		})
 	}
 	if l.Admin != nil {
-		serve = append(serve, func() error { return serveHTTP(s.ops, l.Admin, s.adminTLS(l.Admin)) })
+		admin := newConnections(s.config.Limits, s.config.TrustedProxies, s.config.Log, time.Now)
+		serve = append(serve, func() error { return serveHTTP(s.ops, admin.bound(l.Admin), s.adminTLS(l.Admin)) })
 	}
 	if l.Operator != nil {
 		serve = append(serve, func() error { return serveGRPC(s.socket, l.Operator) })

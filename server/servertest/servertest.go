@@ -67,7 +67,7 @@ type options struct {
 }
 
 // WithClock gives the server its clock, which may be called from any goroutine; time.Now by default. Due times, presence
-// and expiry follow it. The times that the store gives strictly increase all the same.
+// and expiry follow it, of whatever credential. The times that the store gives strictly increase all the same.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
 // WithLog gives the server its log; the test's output by default.
@@ -105,7 +105,7 @@ func start(t ender, opts []Option) *Server {
 			t.Errorf("servertest: closing the store: %v", err)
 		}
 	})
-	svc, err := support.New(kept, support.Options{MeterProvider: o.meters})
+	svc, err := support.New(kept, support.Options{Now: o.now, MeterProvider: o.meters})
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
 	}
@@ -166,7 +166,7 @@ func (s *Server) serve(o options) {
 func limits() rpc.Limits {
 	l := rpc.DefaultLimits()
 	l.RatePerWorkspace, l.RatePerCaller, l.RatePerAddress, l.SessionsPerAddress = -1, -1, -1, -1
-	l.MaxConnectionsPerAddress = l.MaxConnections
+	l.MaxConnectionsPerAddress, l.CallsPerConnection = l.MaxConnections, -1
 	return l
 }
 

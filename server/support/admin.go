@@ -67,7 +67,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 	if err := checkSettings(req); err != nil {
 		return nil, err
 	}
-	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, callerFrom(ctx), store.Once{}, func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		r, err := tx.Workspace()
 		if err != nil {
 			return nil, err
@@ -98,7 +98,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 	return s.GetWorkspace(ctx, &goodshipv1.GetWorkspaceRequest{})
 }
 
-// checkSettings refuses what the proto cannot: settings that must not be cleared, and places that nobody knows.
+// checkSettings refuses what the proto cannot: settings that must not be cleared, ports that no browser sends, and places that nobody knows.
 func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 	w := req.Workspace.ProtoReflect()
 	for _, path := range req.UpdateMask.Paths {
@@ -107,6 +107,9 @@ func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 		if isDuration && !w.Has(field) || path == "display_name" && req.Workspace.DisplayName == "" {
 			return fault.Field("workspace."+path, "must have a value")
 		}
+	}
+	if err := checkOrigins(req.Workspace.AllowedOrigins); err != nil {
+		return err
 	}
 	if _, err := rules.ParseHours(req.Workspace.OpeningHours); err != nil {
 		return fault.Field("workspace.opening_hours.time_zone", "must be the IANA name of a time zone, as in Europe/Madrid")
@@ -125,8 +128,8 @@ func (s *Service) CreateApiKey(ctx context.Context, req *goodshipv1.CreateApiKey
 		key, secret = newPublishableKey(c.Workspace, req.DisplayName), ""
 	}
 	key.ApiKey.ExpireTime = req.ExpireTime
-	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
-		if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(tx.Now()) {
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
+		if req.ExpireTime != nil && !req.ExpireTime.AsTime().After(s.now()) {
 			return nil, fault.Field("expire_time", "must be in the future")
 		}
 		key.ApiKey.CreateTime = timestamppb.New(tx.Now())
@@ -192,7 +195,7 @@ func (s *Service) RevokeApiKey(ctx context.Context, req *goodshipv1.RevokeApiKey
 		return nil, fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_KEY_REVOKES_ITSELF,
 			"A key cannot revoke itself, so that nobody is locked out. Make another key with the scope ADMIN and revoke this one with it.")
 	}
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		key, err := tx.APIKey(req.ApiKeyId)
 		if err != nil || key.ApiKey.RevokeTime != nil {
 			return nil, orMissing(err, noAPIKey())

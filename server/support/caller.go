@@ -35,9 +35,14 @@ type Caller struct {
 	// Scopes are the key's.
 	Scopes []goodshipv1.Scope
 
-	// byToken says that the call came with a token of the person's, and issued when that was made; zero if it does not say.
+	// byToken says that the call came with a token of the person's, and issued when that was made, at the earliest, by the
+	// store's clock; zero if it does not say.
 	byToken bool
 	issued  time.Time
+	// madeBy is the API key that a token was made with, and signedBy the signing key; empty if none was.
+	madeBy, signedBy string
+	// agent is the record of an agent who calls. It is there in units only.
+	agent *storev1.AgentRecord
 }
 
 type callerKey struct{}
@@ -142,7 +147,7 @@ func (s *Service) bearer(ctx context.Context, token string) (Caller, error) {
 	case strings.HasPrefix(token, secretPrefix), strings.HasPrefix(token, publishablePrefix):
 		return s.byAPIKey(ctx, token)
 	case strings.HasPrefix(token, tokenPrefix):
-		return s.bySealedToken(token)
+		return s.bySealedToken(ctx, token)
 	case strings.Count(token, ".") == 2:
 		return s.bySignedToken(ctx, token)
 	}
@@ -170,9 +175,9 @@ func (s *Service) byAPIKey(ctx context.Context, token string) (Caller, error) {
 	}
 	key := r.ApiKey
 	if key.RevokeTime != nil {
-		return Caller{}, revokedCredential("The API key was revoked. Make another with CreateApiKey.")
+		return Caller{}, keyRevoked()
 	}
-	if key.ExpireTime != nil && !key.ExpireTime.AsTime().After(s.store.Now()) {
+	if key.ExpireTime != nil && !key.ExpireTime.AsTime().After(s.now()) {
 		return Caller{}, expiredCredential(key.ExpireTime.AsTime(), "Make another API key with CreateApiKey.")
 	}
 	c := Caller{Kind: goodshipv1.Caller_CALLER_BACKEND, Workspace: r.WorkspaceId, APIKeyID: key.Id, Scopes: key.Scopes}
@@ -211,17 +216,25 @@ func (s *Service) asAgent(ctx context.Context, c Caller) (Caller, error) {
 	} else if err != nil {
 		return Caller{}, err
 	}
-	if err := c.checkToken(agent.TokenNotBeforeTime); err != nil {
+	if c, err = c.atMost(agent); err != nil {
 		return Caller{}, err
-	}
-	if agent.Agent.DisableTime != nil {
-		return Caller{}, agentDisabled(c.ID)
 	}
 	settings, err := s.settings(ctx, c.Workspace)
 	if err != nil {
 		return Caller{}, err
 	}
 	s.presence.touch(c.Workspace, agent.Agent, settings.AwayAfter.AsDuration(), s.store.Now())
+	return c, nil
+}
+
+// atMost returns the caller as what an agent's record lets them be, and no more than they are.
+func (c Caller) atMost(agent *storev1.AgentRecord) (Caller, error) {
+	if agent.Agent.DisableTime != nil {
+		return Caller{}, agentDisabled(c.ID)
+	}
+	if err := c.checkToken(agent.TokenNotBeforeTime); err != nil {
+		return Caller{}, err
+	}
 	if agent.Agent.Role != goodshipv1.Role_ROLE_LEADER {
 		c.Kind = goodshipv1.Caller_CALLER_AGENT
 	}
@@ -238,10 +251,7 @@ func (s *Service) asCustomer(ctx context.Context, c Caller) (Caller, error) {
 	} else if err != nil {
 		return Caller{}, err
 	}
-	if c.Kind == goodshipv1.Caller_CALLER_VISITOR && customer.SignedInKey != "" {
-		return Caller{}, sessionOver()
-	}
-	if err := c.checkToken(customer.TokenNotBeforeTime); err != nil {
+	if err := c.checkCustomer(customer); err != nil {
 		return Caller{}, err
 	}
 	if customer, err = person(customer, nil, s.underKey(ctx, c.Workspace)); err != nil {
@@ -250,19 +260,13 @@ func (s *Service) asCustomer(ctx context.Context, c Caller) (Caller, error) {
 	return c.knownAs(customer), nil
 }
 
-// agentIn returns the agent who calls, in a unit. Since the call was let in, they may have been disabled, or their tokens revoked.
-func (c Caller) agentIn(tx store.Tx) (*storev1.AgentRecord, error) {
-	agent, err := tx.Agent(c.ID)
-	if err != nil {
-		return nil, orMissing(err, noAgent(c.ID))
+// checkCustomer returns nil if what a customer's or visitor's record says lets them call with what they came with. Who
+// signed in is no visitor any more: what one wrote would be nobody's.
+func (c Caller) checkCustomer(customer *storev1.CustomerRecord) error {
+	if c.Kind == goodshipv1.Caller_CALLER_VISITOR && customer.SignedInKey != "" {
+		return sessionOver()
 	}
-	if err := c.checkToken(agent.TokenNotBeforeTime); err != nil {
-		return nil, err
-	}
-	if agent.Agent.DisableTime != nil {
-		return nil, agentDisabled(c.ID)
-	}
-	return agent, nil
+	return c.checkToken(customer.TokenNotBeforeTime)
 }
 
 // checkToken returns nil unless the call came with a token that was made before the time from which on the person's tokens
@@ -307,6 +311,14 @@ func expiredCredential(at time.Time, sentence string) error {
 // revokedCredential is the fault of a credential that was ended before its time.
 func revokedCredential(sentence string) error {
 	return fault.New(codes.Unauthenticated, goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_REVOKED, "%s", sentence)
+}
+
+func keyRevoked() error {
+	return revokedCredential("The API key was revoked, and with it the tokens that it made. Make another with CreateApiKey.")
+}
+
+func signingKeyRevoked() error {
+	return revokedCredential("The signing key of the token was revoked. Sign with a live one.")
 }
 
 func badActFor(sentence string) error {

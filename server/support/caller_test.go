@@ -292,12 +292,22 @@ func (w *world) example(method string) proto.Message {
 		return &goodshipv1.UpsertAgentRequest{AgentId: "ada", Agent: &goodshipv1.Agent{DisplayName: "Ada"}}
 	case "UpsertCustomer":
 		return &goodshipv1.UpsertCustomerRequest{CustomerId: "kim", Customer: &goodshipv1.Customer{DisplayName: "Kim"}}
+	case "SetAvailability":
+		return &goodshipv1.SetAvailabilityRequest{Availability: away}
+	case "SignInVisitor":
+		return &goodshipv1.SignInVisitorRequest{VisitorToken: w.tokenFor(visitor)}
+	case "RevokeTokens":
+		return &goodshipv1.RevokeTokensRequest{AgentId: "ada"}
+	case "RevokeApiKey":
+		return &goodshipv1.RevokeApiKeyRequest{ApiKeyId: w.newKey(&goodshipv1.CreateApiKeyRequest{DisplayName: "Shop"}).ApiKey.Id}
+	case "RevokeSigningKey":
+		return &goodshipv1.RevokeSigningKeyRequest{SigningKeyId: w.newSigner(customerTokens, hs256).key.Id}
 	case "UpdateWorkspace":
 		return &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{BrandVoice: "Warm"}, UpdateMask: mask("brand_voice")}
 	}
 	req := newRequest(methods()[method])
 	for field, value := range map[string]string{
-		"agent_id": "ada", "customer_id": "kim", "api_key_id": "key_", "signing_key_id": "sign_", "reason": "x",
+		"agent_id": "ada", "customer_id": "kim", "reason": "x",
 	} {
 		set(req, field, value)
 	}

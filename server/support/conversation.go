@@ -18,12 +18,12 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 		return nil, err
 	}
 	id := newID(conversationPrefix) // outside the unit, which may run twice
-	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
 		customer, err := customerOf(tx, c, req.CustomerId)
 		if err != nil {
 			return nil, err
 		}
-		c := c.knownAs(customer)
+		c = c.knownAs(customer)
 		content := rules.Content{Text: req.Text, Attachments: req.Attachments}
 		if req.ContinueOpen {
 			if open, err := newestUnresolved(tx, customer); err != nil {
@@ -190,7 +190,11 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 	if err != nil {
 		return nil, err
 	}
-	reply := &goodshipv1.ListConversationsResponse{NextPageToken: p.nextPosition(next)}
+	reply := &goodshipv1.ListConversationsResponse{}
+	if short := fitting(heads); len(short) < len(heads) {
+		heads, next = short, positionIn(q.Order, short[len(short)-1])
+	}
+	reply.NextPageToken = p.nextPosition(next)
 	for _, h := range heads {
 		conv, err := s.seen(ctx, h)
 		if err != nil {
@@ -199,6 +203,15 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 		reply.Conversations = append(reply.Conversations, conv)
 	}
 	return reply, nil
+}
+
+// positionIn returns where a conversation stands in a list.
+func positionIn(o store.Order, h *storev1.Head) *store.Position {
+	c := h.Conversation
+	if o == store.ByLine {
+		return &store.Position{Time: c.LineTime.AsTime(), ID: c.Id}
+	}
+	return &store.Position{Time: c.ActivityTime.AsTime(), ID: c.Id}
 }
 
 // query makes the store's query of a request's filters.

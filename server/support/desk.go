@@ -28,15 +28,13 @@ func (s *Service) SetAvailability(ctx context.Context, req *goodshipv1.SetAvaila
 	}
 	var after time.Duration
 	var agent *storev1.AgentRecord
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
 		workspace, err := tx.Workspace()
 		if err != nil {
 			return nil, err
 		}
 		after = workspace.Workspace.AwayAfter.AsDuration()
-		if agent, err = c.agentIn(tx); err != nil {
-			return nil, err
-		}
+		agent = c.agent
 		agent.Agent.AvailableUntilTime = nil
 		if !until.IsZero() {
 			agent.Agent.AvailableUntilTime = timestamppb.New(until)

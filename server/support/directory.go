@@ -7,7 +7,9 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -15,7 +17,7 @@ import (
 // UpsertAgent creates an agent, or replaces what is known of one.
 func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRequest) (*goodshipv1.Agent, error) {
 	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.AgentId}
-	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		now := timestamppb.New(tx.Now())
 		known, err := tx.Agent(req.AgentId)
 		if errors.Is(err, store.ErrNotFound) {
@@ -100,7 +102,7 @@ func (s *Service) ListAgents(ctx context.Context, req *goodshipv1.ListAgentsRequ
 func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgentRequest) (*goodshipv1.Agent, error) {
 	c := callerFrom(ctx)
 	receipt := &storev1.Receipt{ObjectId: req.AgentId}
-	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		record, err := tx.Agent(req.AgentId)
 		if err != nil {
 			return nil, orMissing(err, noAgent(req.AgentId))
@@ -108,8 +110,9 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 		if record.Agent.DisableTime != nil {
 			return receipt, nil
 		}
-		record.Agent.DisableTime = timestamppb.New(tx.Now())
-		record.Agent.UpdateTime, record.Agent.AvailableUntilTime = record.Agent.DisableTime, nil
+		now := timestamppb.New(tx.Now())
+		record.Agent.DisableTime, record.Agent.UpdateTime, record.Agent.AvailableUntilTime = now, now, nil
+		record.TokenNotBeforeTime = now // later than any before it, so that enabling again revives no token
 		record.Version++
 		return receipt, tx.PutAgent(record)
 	})
@@ -131,7 +134,7 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 // UpsertCustomer creates a customer, or replaces what is known of one.
 func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCustomerRequest) (*goodshipv1.Customer, error) {
 	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.CustomerId}
-	_, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		r, err := customerIn(tx, req.CustomerId)
 		if errors.Is(err, store.ErrNotFound) && req.Etag == "" {
 			r, err = knownCustomer(tx, req.CustomerId)
@@ -204,11 +207,10 @@ func (s *Service) ListCustomers(ctx context.Context, req *goodshipv1.ListCustome
 // BlockCustomer keeps a customer from writing, or lifts that.
 func (s *Service) BlockCustomer(ctx context.Context, req *goodshipv1.BlockCustomerRequest) (*goodshipv1.Customer, error) {
 	c := callerFrom(ctx)
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-		if c.isAgent() {
-			if _, err := c.agentIn(tx); err != nil {
-				return nil, err
-			}
+	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
+		if c.Kind == goodshipv1.Caller_CALLER_AGENT { // who was a leader when the call came
+			return nil, fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED,
+				"You are no leader any more. Ask one to block the customer.").With("caller", "AGENT").With("allowed", "BACKEND,LEADER")
 		}
 		r, err := customerIn(tx, req.CustomerId)
 		if err != nil {

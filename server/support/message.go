@@ -66,6 +66,7 @@ func (s *Service) ListMessages(ctx context.Context, req *goodshipv1.ListMessages
 	if err != nil {
 		return nil, err
 	}
+	reply.Messages = fitting(reply.Messages)
 	if n := len(reply.Messages); n > 0 {
 		last := reply.Messages[n-1].Number
 		if last > 1 && req.NewestFirst || last < head.Conversation.MessageCount && !req.NewestFirst {
@@ -134,7 +135,7 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 		reader = c.ID
 	}
 	var mark *goodshipv1.ReadMark
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
 		u, err := s.begin(tx, c, req.ConversationId)
 		if err != nil {
 			return nil, err

@@ -3,17 +3,24 @@ package support
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// What is measured is how customers are served: waits, promises and lines, by workspace. Nothing is measured of an agent.
+// What is measured is how customers are served: waits, promises and lines, by workspace; and whether they are at all, by the
+// store's readiness. Nothing is measured of an agent.
+
+// observeTimeout is how long the lines may take to observe. Prometheus itself sets no deadline, and a store that is broken may
+// leave a reader waiting.
+const observeTimeout = 5 * time.Second
 
 // measuredStore is a store whose units are measured by the events that they append, once they are done: a unit that fails
 // or is repeated by its request id measures nothing.
@@ -21,6 +28,9 @@ type measuredStore struct {
 	store.Store
 	waits    metric.Float64Histogram
 	promises metric.Int64Counter
+
+	ready, length metric.Int64ObservableGauge
+	oldest        metric.Float64ObservableGauge
 }
 
 // measure returns the store as it is if there is no provider.
@@ -30,32 +40,49 @@ func measure(s store.Store, p metric.MeterProvider) (store.Store, error) {
 	}
 	m := measuredStore{Store: s}
 	meter := p.Meter("github.com/goodship/goodship/server/support")
-	var errs [5]error
+	var errs [6]error
 	m.waits, errs[0] = meter.Float64Histogram("goodship.wait.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long customers waited for a person's answer."),
 		metric.WithExplicitBucketBoundaries(5, 15, 30, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400))
 	m.promises, errs[1] = meter.Int64Counter("goodship.promises", metric.WithUnit("{promise}"),
 		metric.WithDescription("Promises of an answer, by how they ended."))
-	length, err := meter.Int64ObservableGauge("goodship.line.length", metric.WithUnit("{conversation}"),
+	m.ready, errs[2] = meter.Int64ObservableGauge("goodship.store.ready",
+		metric.WithDescription("1 while the store takes writes, 0 while it does not."))
+	m.length, errs[3] = meter.Int64ObservableGauge("goodship.line.length", metric.WithUnit("{conversation}"),
 		metric.WithDescription("Conversations in which the customer waits."))
-	errs[2] = err
-	oldest, err := meter.Float64ObservableGauge("goodship.line.oldest_wait", metric.WithUnit("s"),
+	m.oldest, errs[4] = meter.Float64ObservableGauge("goodship.line.oldest_wait", metric.WithUnit("s"),
 		metric.WithDescription("How long the first in line has waited; 0 if nobody waits."))
-	errs[3] = err
-	_, errs[4] = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		return m.observeLines(ctx, o, length, oldest)
-	}, length, oldest)
+	_, errs[5] = meter.RegisterCallback(m.observe, m.ready, m.length, m.oldest)
 	return &m, errors.Join(errs[:]...)
 }
 
-// observeLines tells of every workspace's line. A store that is closed has nothing to tell.
-func (m *measuredStore) observeLines(ctx context.Context, o metric.Observer, length metric.Int64Observable, oldest metric.Float64Observable) error {
+// observe tells whether the store takes writes, and of every workspace's line. A store that is closed has nothing to tell. An
+// error is not returned, since an exporter that pushes would drop everything else with it.
+func (m *measuredStore) observe(ctx context.Context, o metric.Observer) error {
+	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	lines, err := m.Lines(ctx)
+	if errors.Is(err, store.ErrUnavailable) { // they are in memory, so only a closed store says this of them
+		return nil
+	}
+	ready := int64(1)
+	if m.Ready() != nil {
+		ready = 0
+	}
+	o.ObserveInt64(m.ready, ready)
+	if err == nil {
+		err = m.observeLines(ctx, o, lines)
+	}
+	if err != nil {
+		otel.Handle(fmt.Errorf("the lines cannot be observed: %w", err))
+	}
+	return nil
+}
+
+// observeLines tells of every workspace's line, of which lines lacks those in which nobody waits.
+func (m *measuredStore) observeLines(ctx context.Context, o metric.Observer, lines []store.Line) error {
 	workspaces, err := m.Workspaces(ctx)
-	lines, linesErr := m.Lines(ctx)
-	if err := errors.Join(err, linesErr); err != nil {
-		if errors.Is(err, store.ErrUnavailable) {
-			return nil
-		}
+	if err != nil {
 		return err
 	}
 	byWorkspace := map[string]store.Line{}
@@ -68,8 +95,8 @@ func (m *measuredStore) observeLines(ctx context.Context, o metric.Observer, len
 		if l.Length > 0 {
 			wait = max(0, m.Now().Sub(l.Oldest))
 		}
-		o.ObserveInt64(length, int64(l.Length), metric.WithAttributes(ofWorkspace(id)))
-		o.ObserveFloat64(oldest, wait.Seconds(), metric.WithAttributes(ofWorkspace(id)))
+		o.ObserveInt64(m.length, int64(l.Length), metric.WithAttributes(ofWorkspace(id)))
+		o.ObserveFloat64(m.oldest, wait.Seconds(), metric.WithAttributes(ofWorkspace(id)))
 	}
 	return nil
 }

@@ -2,15 +2,18 @@ package support_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/store/memory"
 	"github.com/goodship/goodship/server/support"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -27,7 +30,7 @@ func measured(t *testing.T) (w *world, read func() string) {
 func (w *world) measure() (read func() string) {
 	w.t.Helper()
 	reader := sdkmetric.NewManualReader()
-	svc, err := support.New(w.store, support.Options{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	svc, err := support.New(w.store, support.Options{Now: w.clock.Now, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -171,4 +174,92 @@ func TestAClosedStoreHasNoLine(t *testing.T) {
 	if got := read(); got != "" {
 		t.Errorf("got %s, want nothing", got)
 	}
+}
+
+// TestReadinessIsMeasured has stores in every state, also those in which nothing else can be told.
+func TestReadinessIsMeasured(t *testing.T) {
+	t.Parallel()
+	damaged := errors.New("a page is damaged")
+	for _, test := range []struct {
+		name  string
+		store ailing
+		want  string
+	}{
+		{"well", ailing{}, "1 and lines"},
+		{"full", ailing{ready: store.ErrFull}, "0 and lines"},
+		{"broken", ailing{ready: store.ErrUnavailable}, "0 and lines"},
+		{"broken, and the file not to be read", ailing{ready: store.ErrUnavailable, workspaces: store.ErrUnavailable}, "0"},
+		{"broken, and nothing to be read", ailing{ready: store.ErrUnavailable, lines: damaged, workspaces: damaged}, "0"},
+		{"closed", ailing{ready: store.ErrUnavailable, lines: store.ErrUnavailable, workspaces: store.ErrUnavailable}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			test.store.Store = w.store
+			if got := readiness(t, test.store); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestReadinessIsMeasuredOfAStoreThatHangs has a store in which readers wait for what never comes.
+func TestReadinessIsMeasuredOfAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		if got := readiness(t, hanging{ailing{Store: memory.New(memory.Options{}), ready: store.ErrUnavailable}}); got != "0" {
+			t.Errorf("got %q, want 0", got)
+		}
+	})
+}
+
+// readiness returns what a service over a store measures of it.
+func readiness(t *testing.T, s store.Store) (told string) {
+	t.Helper()
+	reader := sdkmetric.NewManualReader()
+	if _, err := support.New(s, support.Options{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))}); err != nil {
+		t.Fatal(err)
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Errorf("%v: and nothing is exported", err)
+	}
+	lines := ""
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			switch data, _ := m.Data.(metricdata.Gauge[int64]); m.Name {
+			case "goodship.store.ready":
+				told += fmt.Sprint(data.DataPoints[0].Value)
+			case "goodship.line.length":
+				lines = " and lines"
+			}
+		}
+	}
+	return told + lines
+}
+
+// ailing is a store that says what it lacks.
+type ailing struct {
+	store.Store
+	ready, lines, workspaces error
+}
+
+func (s ailing) Ready() error { return s.ready }
+
+func (s ailing) Lines(ctx context.Context) ([]store.Line, error) {
+	lines, err := s.Store.Lines(ctx)
+	return lines, errors.Join(err, s.lines)
+}
+
+func (s ailing) Workspaces(ctx context.Context) ([]*storev1.WorkspaceRecord, error) {
+	all, err := s.Store.Workspaces(ctx)
+	return all, errors.Join(err, s.workspaces)
+}
+
+// hanging is a store whose file nobody comes to read.
+type hanging struct{ ailing }
+
+func (hanging) Workspaces(ctx context.Context) ([]*storev1.WorkspaceRecord, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

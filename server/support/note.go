@@ -49,6 +49,7 @@ func (s *Service) ListNotes(ctx context.Context, req *goodshipv1.ListNotesReques
 		return reply, nil
 	}
 	reply.Notes, err = s.store.Notes(ctx, c.Workspace, req.ConversationId, store.Range{From: from, Limit: count})
+	reply.Notes = fitting(reply.Notes)
 	if n := len(reply.Notes); n > 0 && reply.Notes[n-1].Number < head.Conversation.NoteCount {
 		reply.NextPageToken = p.nextNumber(reply.Notes[n-1].Number)
 	}

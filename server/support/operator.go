@@ -30,7 +30,9 @@ func (s *Service) CreateWorkspace(ctx context.Context, req *goodshipv1.CreateWor
 	w := newWorkspace(newWorkspaceID(req.RequestId), req.DisplayName)
 	id := w.Workspace.Id
 	key, secret := newAPIKey(id, "First key", []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN})
-	result, err := s.store.Update(ctx, id, once(callerFrom(ctx), req), func(tx store.Tx) (*storev1.Receipt, error) {
+	c := callerFrom(ctx)
+	c.Workspace = id
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		if _, err := tx.Workspace(); err == nil { // made under the same request id, so long ago that it is forgotten
 			return nil, store.ErrRequestIDReused
 		} else if !errors.Is(err, store.ErrNotFound) {

@@ -2,9 +2,14 @@ package support
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/goodship/goodship/server/fault"
 )
 
 // originsAge is how long the origins of all workspaces are believed: another node may have changed them.
@@ -23,6 +28,25 @@ func (o *origins) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.all = nil
+}
+
+// checkOrigins refuses origins of a form that the proto allows and no browser sends.
+func checkOrigins(origins []string) error {
+	for i, origin := range origins {
+		scheme, rest, _ := strings.Cut(origin, "://")
+		_, port, ok := strings.Cut(rest, ":")
+		if !ok {
+			continue
+		}
+		field := fmt.Sprintf("workspace.allowed_origins[%d]", i)
+		if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+			return fault.Field(field, "must not name the port %s, which browsers leave out of an %s origin", port, scheme)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return fault.Field(field, "must have a port of at most 65535")
+		}
+	}
+	return nil
 }
 
 // AllowsOrigin reports whether a workspace, or any if it is empty, lists an origin of web pages that may call. Of any, it

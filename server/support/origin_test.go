@@ -65,13 +65,28 @@ func TestAllowsOrigin(t *testing.T) {
 	equal(t, "lets what another lists", ours.lets("", chat), true)
 }
 
+// TestOriginsThatNobodySends lists origins that no browser sends, beside ones that one may.
+func TestOriginsThatNobodySends(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.allows("https://shop.example", "https://shop.example:80", "https://shop.example:65535", "http://localhost:443", "http://127.0.0.1:8080")
+	for _, origin := range []string{
+		"https://shop.example:443", "http://localhost:80", "http://127.0.0.1:80", "https://shop.example:65536", "https://shop.example:99999", "http://localhost:65536",
+	} {
+		req := &goodshipv1.UpdateWorkspaceRequest{
+			Workspace: &goodshipv1.Workspace{AllowedOrigins: []string{"https://shop.example", origin}}, UpdateMask: mask("allowed_origins"),
+		}
+		w.refuses(backend, req, "InvalidArgument INVALID_REQUEST workspace.allowed_origins[1]")
+	}
+}
+
 // TestOriginsAreCached counts how often they are read, and has another node change them.
 func TestOriginsAreCached(t *testing.T) {
 	t.Parallel()
 	clock := storetest.NewClock()
 	counts := &counted{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, counts)
-	node, err := support.New(w.store, support.Options{})
+	node, err := support.New(w.store, support.Options{Now: w.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func (s *Service) ClaimNextConversation(ctx context.Context, req *goodshipv1.Cla
 	if err := s.returnAbandoned(ctx, c.Workspace); err != nil {
 		return nil, err
 	}
-	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
 		id, err := tx.OldestWaiting()
 		if err != nil || id == "" {
 			return nil, err

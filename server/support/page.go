@@ -77,6 +77,21 @@ func (p page) nextPosition(at *store.Position) string {
 	return p.next(append(binary.BigEndian.AppendUint64(nil, uint64(at.Time.UnixMicro())), at.ID...))
 }
 
+// maxPageBytes is how large a page gets before it ends short of its size, whatever people wrote: a reply is whole in memory
+// until its caller has read it. The item that goes beyond is still in it.
+const maxPageBytes = 256 << 10
+
+// fitting returns the items of a page that fit, the first in any case.
+func fitting[M proto.Message](items []M) []M {
+	bytes := 0
+	for i, m := range items {
+		if bytes += proto.Size(m); bytes > maxPageBytes {
+			return items[:i+1]
+		}
+	}
+	return items
+}
+
 // cut takes from a list that was read one item too far what belongs to the page, and returns the token for the next one,
 // empty if this was the last.
 func cut[T any](p page, items []T, id func(T) string) ([]T, string) {

@@ -95,6 +95,53 @@ func (w *world) walk(p person, req proto.Message, size int) []proto.Message {
 	return all
 }
 
+// TestPagesAreBoundedWhateverPeopleWrite reads lists of the longest texts. A page ends short, and the next one goes on.
+func TestPagesAreBoundedWhateverPeopleWrite(t *testing.T) {
+	t.Parallel()
+	const most = 256<<10 + 64<<10 // what a page may hold, and the item that goes beyond
+	w := newWorld(t)
+	long := strings.Repeat("x", 32<<10)
+	details := map[string]string{}
+	for n := range 50 {
+		details[fmt.Sprint("key", n)] = strings.Repeat("y", 500)
+	}
+	var id string
+	for range 13 {
+		id = do[*goodshipv1.Conversation](w, kim, &goodshipv1.CreateConversationRequest{Text: long, Context: details}).Id
+	}
+	for range 12 {
+		w.says(kim, id, long)
+		w.notes(ada, id, long)
+	}
+	for name, l := range map[string]listing{
+		"messages":               {by: kim, req: &goodshipv1.ListMessagesRequest{ConversationId: id}, size: 13},
+		"messages, newest first": {by: ada, req: &goodshipv1.ListMessagesRequest{ConversationId: id, NewestFirst: true}, size: 13},
+		"notes":                  {by: ada, req: &goodshipv1.ListNotesRequest{ConversationId: id}, size: 12},
+		"conversations":          {by: ada, req: &goodshipv1.ListConversationsRequest{}, size: 13},
+		"the line":               {by: ada, req: &goodshipv1.ListConversationsRequest{State: waiting, Order: goodshipv1.ConversationOrder_CONVERSATION_ORDER_LINE}, size: 13},
+	} {
+		seen := map[string]bool{}
+		pages := 0
+		for token, first := "", true; first || token != ""; first = false {
+			var items []proto.Message
+			items, token = w.page(l.by, l.req, 100, token)
+			bytes := 0
+			for _, m := range items {
+				bytes += proto.Size(m)
+				seen[m.(interface{ GetCreateTime() *timestamppb.Timestamp }).GetCreateTime().AsTime().String()] = true
+			}
+			if bytes > most || len(items) == 0 {
+				t.Errorf("%s: a page of %d items has %d bytes, want at most %d", name, len(items), bytes, most)
+			}
+			pages++
+		}
+		equal(t, name+": items", len(seen), l.size)
+		if pages < 2 {
+			t.Errorf("%s: all on one page", name)
+		}
+	}
+}
+
 // TestPagesEqualTheWhole reads each list at once and in pages of every small size.
 func TestPagesEqualTheWhole(t *testing.T) {
 	t.Parallel()

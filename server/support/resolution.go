@@ -88,6 +88,7 @@ func (s *Service) ListResolutions(ctx context.Context, req *goodshipv1.ListResol
 		return reply, nil
 	}
 	reply.Resolutions, err = s.store.Resolutions(ctx, c.Workspace, req.ConversationId, store.Range{From: from, Limit: count})
+	reply.Resolutions = fitting(reply.Resolutions)
 	if n := len(reply.Resolutions); n > 0 && reply.Resolutions[n-1].Number < head.Conversation.ResolutionCount {
 		reply.NextPageToken = p.nextNumber(reply.Resolutions[n-1].Number)
 	}

@@ -9,6 +9,7 @@ package support
 import (
 	"context"
 	"sync"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
@@ -30,6 +31,7 @@ type Service struct {
 	goodshipv1.UnimplementedOperatorServiceServer
 
 	store    store.Store
+	now      func() time.Time
 	presence *presence
 	hours    sync.Map // by workspace, parsedHours: loading a time zone reads files
 	verified verifiedTokens
@@ -38,18 +40,24 @@ type Service struct {
 
 // Options are what a service may be given. The zero value is fit for use.
 type Options struct {
+	// Now tells the time by which credentials of others are judged: JWTs, and when API keys expire; time.Now if nil. The
+	// store's clock may be ahead or behind for good, after a start with a wrong one; what the server does itself goes by it.
+	Now func() time.Time
 	// MeterProvider is told of waits, promises and the line; nothing is measured if nil.
 	MeterProvider metric.MeterProvider
 }
 
-// New returns the services over a store, whose clock is theirs too. Every agent counts as present from now on until they are
+// New returns the services over a store. Every agent counts as present from now on until they are
 // away.
 func New(s store.Store, o Options) (*Service, error) {
 	s, err := measure(s, o.MeterProvider)
 	if err != nil {
 		return nil, err
 	}
-	return &Service{store: tracedStore{s}, presence: newPresence(s.Now())}, nil
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Service{store: tracedStore{s}, now: o.Now, presence: newPresence(s.Now())}, nil
 }
 
 // Ready returns nil while calls are served, or why not.

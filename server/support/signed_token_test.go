@@ -13,8 +13,10 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // draft is a token before it is signed.
@@ -75,6 +77,8 @@ const (
 	credentialInvalid = "Unauthenticated CREDENTIAL_INVALID"
 	credentialExpired = "Unauthenticated CREDENTIAL_EXPIRED"
 	credentialRevoked = "Unauthenticated CREDENTIAL_REVOKED"
+	// Of the one that stands in a field of the request.
+	ofVisitor, ofRenewal = " field=visitor_token", " field=renewal_token"
 )
 
 func TestSignedTokens(t *testing.T) {
@@ -275,8 +279,14 @@ var forgeries = map[string]forgery{
 	"claims that end early":        {raw(`{"aud":"AUD","sub":"kim"`), credentialInvalid, "no JWT"},
 	"claims with something after":  {raw(`{"aud":"AUD","sub":"kim","exp":EXP}{}`), credentialInvalid, "no JWT"},
 
-	"no signature":             {func(d *draft) string { s := d.sign(); return s[:strings.LastIndexByte(s, '.')+1] }, credentialInvalid, "signature does not fit"},
-	"a signature cut off":      {func(d *draft) string { s := d.sign(); return s[:len(s)-4] }, credentialInvalid, ""},
+	"no signature":        {func(d *draft) string { s := d.sign(); return s[:strings.LastIndexByte(s, '.')+1] }, credentialInvalid, "signature does not fit"},
+	"a signature cut off": {func(d *draft) string { s := d.sign(); return s[:len(s)-4] }, credentialInvalid, ""},
+	"a signature with bits left over": {func(d *draft) string {
+		const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		s := d.sign()
+		last := len(s) - 1
+		return s[:last] + string(digits[strings.IndexByte(digits, s[last])+1])
+	}, credentialInvalid, "no JWT"},
 	"a signature with padding": {func(d *draft) string { return d.sign() + "=" }, credentialInvalid, "no JWT"},
 	"other claims": {func(d *draft) string {
 		parts := strings.Split(d.sign(), ".")
@@ -388,7 +398,7 @@ func TestKeyIsOfItsWorkspace(t *testing.T) {
 	}
 }
 
-// TestSignedTokenTimes looks at both sides of every bound: 60 seconds of leeway, and the longest that a kind lasts.
+// TestSignedTokenTimes looks at both sides of every bound: 60 seconds of leeway, 5 of iat, and the longest that a kind lasts.
 func TestSignedTokenTimes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -415,9 +425,9 @@ func TestSignedTokenTimes(t *testing.T) {
 		{leaderTokens, "exp", 12*time.Hour + 60*time.Second, ""},
 		{leaderTokens, "exp", 12*time.Hour + 61*time.Second, ahead},
 		{customerTokens, "iat", -300 * 24 * time.Hour, ""},
-		{customerTokens, "iat", 60 * time.Second, ""},
-		{customerTokens, "iat", 61 * time.Second, ahead},
-		{agentTokens, "iat", 61 * time.Second, ahead},
+		{customerTokens, "iat", 5 * time.Second, ""},
+		{customerTokens, "iat", 6 * time.Second, ahead},
+		{agentTokens, "iat", 6 * time.Second, ahead},
 		{customerTokens, "nbf", -time.Hour, ""},
 		{customerTokens, "nbf", 60 * time.Second, ""},
 		{customerTokens, "nbf", 61 * time.Second, ahead},
@@ -430,8 +440,64 @@ func TestSignedTokenTimes(t *testing.T) {
 		equal(t, name, w.knocks(d.sign(), ""), test.want)
 	}
 	d := signers[customerTokens].drafts(w, "kim")
+	d.claims["iat"] = w.in(6 * time.Second)
+	w.turnsAway(t, d.sign(), credentialInvalid, "the signer's clock is ahead")
 	delete(d.claims, "iat")
 	equal(t, "without iat", w.knocks(d.sign(), ""), "")
+}
+
+// TestClocksDiffer has the store's clock ahead, and behind, for good: products' servers sign by the clock on the wall, and
+// backends choose by it when keys expire.
+func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
+	for name, ahead := range map[string]time.Duration{"ahead": 2 * time.Hour, "behind": -10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wall := storetest.NewClock()
+			w := foundWorld(t, wall, rehearsed{openStore(t, func() time.Time { return wall.Now().Add(ahead) })})
+			for p, kind := range map[person]goodshipv1.TokenKind{kim: customerTokens, ada: agentTokens} {
+				w.signedByTheWall(t, p, w.newSigner(kind, hs256))
+			}
+			expires := func(in time.Duration) *goodshipv1.CreateApiKeyRequest {
+				return &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop", ExpireTime: timestamppb.New(wall.Now().Add(in))}
+			}
+			w.refuses(backend, expires(0), "InvalidArgument INVALID_REQUEST expire_time")
+			key, token := w.newKey(expires(time.Hour)).Secret, w.tokenFor(kim)
+			wall.Jump(time.Hour - time.Microsecond)
+			equal(t, "key and token, just before they expire", w.knocks(key, "")+w.knocks(token, ""), "")
+			wall.Jump(time.Microsecond)
+			equal(t, "key when it expires", w.knocks(key, ""), credentialExpired)
+			equal(t, "token when it expires", w.knocks(token, ""), credentialExpired)
+		})
+	}
+}
+
+// signedByTheWall looks at the times of JWTs, and at their revocation.
+func (w *world) signedByTheWall(t *testing.T, p person, k signer) {
+	t.Helper()
+	signed := func(claim string, in time.Duration) string {
+		d := k.drafts(w, p.id())
+		d.claims[claim] = w.in(in)
+		return d.sign()
+	}
+	equal(t, "exp, not quite over", w.knocks(signed("exp", -59*time.Second), ""), "")
+	equal(t, "exp", w.knocks(signed("exp", -60*time.Second), ""), credentialExpired)
+	equal(t, "exp too far ahead", w.knocks(signed("exp", 13*time.Hour), ""), credentialInvalid)
+	equal(t, "iat ahead", w.knocks(signed("iat", 6*time.Second), ""), credentialInvalid)
+	equal(t, "nbf ahead", w.knocks(signed("nbf", 61*time.Second), ""), credentialInvalid)
+	first, last := k.token(w, p.id()), signed("exp", 0)
+	equal(t, "at first", w.knocks(first, "")+w.knocks(last, ""), "")
+	w.clock.Jump(time.Minute)
+	equal(t, "verified before, once over", w.knocks(last, ""), credentialExpired)
+	second := k.token(w, p.id())
+	equal(t, "a minute later", w.knocks(first, "")+w.knocks(second, ""), "")
+	w.ends(p, nil)
+	for range 2 { // at once, and when its revocation is a minute ago
+		equal(t, "once revoked", w.knocks(first, ""), credentialRevoked)
+		equal(t, "the second, once revoked", w.knocks(second, ""), credentialRevoked)
+		w.clock.Jump(time.Minute)
+	}
+	equal(t, "a new one", w.knocks(k.token(w, p.id()), ""), "")
 }
 
 // TestVerifiedTokenEnds lets time pass over a token that was verified.
@@ -454,7 +520,7 @@ func TestVerifiedTokenEnds(t *testing.T) {
 	}
 }
 
-// TestVerifiedTokensAreBounded verifies more tokens than are remembered: all work. Those in use are remembered, which shows
+// TestVerifiedTokensAreBounded has more tokens verified than are remembered. Those in use are remembered, which shows
 // when the clock is set back: whoever reads them anew finds them issued in the future.
 func TestVerifiedTokensAreBounded(t *testing.T) {
 	t.Parallel()
@@ -464,9 +530,7 @@ func TestVerifiedTokensAreBounded(t *testing.T) {
 	equal(t, "the first", w.knocks(used, "")+w.knocks(unused, ""), "")
 	most := 0
 	for n := range support.MaxVerifiedTokens * 6 / 5 {
-		if err := w.knocks(k.token(w, fmt.Sprint("c", n)), ""); err != "" {
-			t.Fatalf("token %d: got %s, want none", n, err)
-		}
+		support.RememberToken(w.Service, n)
 		if n == support.MaxVerifiedTokens*3/5 {
 			equal(t, "the one in use", w.knocks(used, ""), "")
 		}

@@ -36,7 +36,7 @@ func (s *Service) CreateSigningKey(ctx context.Context, req *goodshipv1.CreateSi
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		w, err := tx.Workspace()
 		if err != nil {
 			return nil, err
@@ -165,7 +165,7 @@ func (s *Service) ListSigningKeys(ctx context.Context, req *goodshipv1.ListSigni
 // RevokeSigningKey revokes a key at once and for ever, and forgets its secret. Revoking again changes nothing.
 func (s *Service) RevokeSigningKey(ctx context.Context, req *goodshipv1.RevokeSigningKeyRequest) (*goodshipv1.SigningKey, error) {
 	c, revoked := callerFrom(ctx), (*goodshipv1.SigningKey)(nil)
-	_, err := s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		w, err := tx.Workspace()
 		if err != nil {
 			return nil, err

@@ -42,8 +42,9 @@ func (s *Service) sealToken(prefix string, t *storev1.Token) string {
 	return prefix + s.store.Sealer().Seal("token "+prefix, plain)
 }
 
-// openToken returns what sealToken sealed under the prefix, until it expires. Whether it was revoked is for the caller to see.
-func (s *Service) openToken(prefix, token string) (*storev1.Token, error) {
+// openToken returns what sealToken sealed under the prefix, until it expires or the API key that made it is revoked. Whether
+// the tokens of its person were revoked is for the caller to see.
+func (s *Service) openToken(ctx context.Context, prefix, token string) (*storev1.Token, error) {
 	t := &storev1.Token{}
 	plain, err := s.store.Sealer().Open("token "+prefix, strings.TrimPrefix(token, prefix))
 	if err == nil {
@@ -55,16 +56,21 @@ func (s *Service) openToken(prefix, token string) (*storev1.Token, error) {
 	if at := t.ExpireTime.AsTime(); !at.After(s.store.Now()) {
 		return nil, expiredCredential(at, "Make another with CreateToken; or, for a visitor, with CreateVisitorSession.")
 	}
+	if t.ApiKeyId != "" {
+		if err := orRevoked(s.store.APIKey(ctx, t.WorkspaceId, t.ApiKeyId)); err != nil {
+			return nil, err
+		}
+	}
 	return t, nil
 }
 
 // bySealedToken returns the person of a token that the server made.
-func (s *Service) bySealedToken(token string) (Caller, error) {
-	t, err := s.openToken(tokenPrefix, token)
+func (s *Service) bySealedToken(ctx context.Context, token string) (Caller, error) {
+	t, err := s.openToken(ctx, tokenPrefix, token)
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{Kind: t.Caller, Workspace: t.WorkspaceId, ID: t.Subject, byToken: true, issued: t.IssueTime.AsTime()}, nil
+	return Caller{Kind: t.Caller, Workspace: t.WorkspaceId, ID: t.Subject, byToken: true, issued: t.IssueTime.AsTime(), madeBy: t.ApiKeyId}, nil
 }
 
 // CreateToken makes a token for one person. It is kept nowhere.
@@ -82,7 +88,7 @@ func (s *Service) CreateToken(ctx context.Context, req *goodshipv1.CreateTokenRe
 		return nil, fault.Field("lifetime", "must be at most %s for a customer; make another token when this one ends", longest)
 	}
 	now := s.store.Now()
-	t.ExpireTime = timestamppb.New(now.Add(lifetime))
+	t.ApiKeyId, t.ExpireTime = callerFrom(ctx).APIKeyID, timestamppb.New(now.Add(lifetime))
 	// What was revoked up to this moment may have been so by a unit whose time is ahead of the clock.
 	if t.IssueTime == nil || t.IssueTime.AsTime().Before(now) {
 		t.IssueTime = timestamppb.New(now)
@@ -127,7 +133,7 @@ func (s *Service) tokenForAgent(ctx context.Context, workspace, id string) (*sto
 // RevokeTokens ends the tokens of a person that were issued before a time. A customer who is not known yet is made, to keep it.
 func (s *Service) RevokeTokens(ctx context.Context, req *goodshipv1.RevokeTokensRequest) (*goodshipv1.RevokeTokensResponse, error) {
 	reply := &goodshipv1.RevokeTokensResponse{}
-	_, err := s.store.Update(ctx, callerFrom(ctx).Workspace, store.Once{}, func(tx store.Tx) (_ *storev1.Receipt, err error) {
+	_, err := s.update(ctx, callerFrom(ctx), store.Once{}, func(tx store.Tx, _ Caller) (_ *storev1.Receipt, err error) {
 		at := req.NotBeforeTime
 		if at == nil {
 			at = timestamppb.New(tx.Now())

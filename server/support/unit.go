@@ -70,7 +70,7 @@ type unit struct {
 // when the request is a repeated one.
 func (s *Service) work(ctx context.Context, req conversationRequest, command func(*unit) error) (*storev1.Receipt, error) {
 	c := callerFrom(ctx)
-	result, err := s.store.Update(ctx, c.Workspace, once(c, req), func(tx store.Tx) (*storev1.Receipt, error) {
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
 		u, err := s.begin(tx, c, req.GetConversationId())
 		if err != nil {
 			return nil, err
@@ -150,23 +150,11 @@ func (s *Service) situation(tx store.Tx, c Caller, head *storev1.Head) (rules.Si
 func introduce(tx store.Tx, c Caller, s *rules.Situation) error {
 	switch {
 	case c.isAgent():
-		agent, err := c.agentIn(tx)
-		if err != nil {
-			return err
-		}
-		if agent.Agent.Role != goodshipv1.Role_ROLE_LEADER {
-			s.Actor.Kind = goodshipv1.ActorKind_ACTOR_KIND_AGENT // who was a leader when the call came
-		}
-		s.Actor.Persona = &goodshipv1.Persona{DisplayName: agent.Agent.DisplayName, AvatarUri: agent.Agent.AvatarUri}
+		agent := c.agent.Agent
+		s.Actor.Persona = &goodshipv1.Persona{DisplayName: agent.DisplayName, AvatarUri: agent.AvatarUri}
 	case c.isCustomer():
-		if err := stillHere(tx, c); err != nil {
-			return err
-		}
 		customer, err := customerUnder(tx, c.CustomerKeys[0])
 		if err != nil {
-			return err
-		}
-		if err := c.checkToken(customer.TokenNotBeforeTime); err != nil {
 			return err
 		}
 		s.Block = customer.Customer.Block

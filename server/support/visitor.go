@@ -45,7 +45,7 @@ func (s *Service) CreateVisitorSession(ctx context.Context, req *goodshipv1.Crea
 	if req.RenewalToken != "" {
 		var err error
 		if session, err = s.renewable(ctx, c.Workspace, req.RenewalToken); err != nil {
-			return nil, err
+			return nil, inField("renewal_token", err)
 		}
 	}
 	reply := &goodshipv1.VisitorSession{
@@ -62,7 +62,7 @@ func (s *Service) CreateVisitorSession(ctx context.Context, req *goodshipv1.Crea
 
 // renewable opens the renewal token of a session that is not over.
 func (s *Service) renewable(ctx context.Context, workspace, token string) (*storev1.Token, error) {
-	session, err := s.openSession(workspace, renewalPrefix, token)
+	session, err := s.openSession(ctx, workspace, renewalPrefix, token)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ func (s *Service) renewable(ctx context.Context, workspace, token string) (*stor
 }
 
 // openSession opens a token of a visitor's session in a workspace that has not expired.
-func (s *Service) openSession(workspace, prefix, token string) (*storev1.Token, error) {
-	session, err := s.openToken(prefix, token)
+func (s *Service) openSession(ctx context.Context, workspace, prefix, token string) (*storev1.Token, error) {
+	session, err := s.openToken(ctx, prefix, token)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,15 @@ func over(session *storev1.Token, visitor *storev1.CustomerRecord) bool {
 	return visitor.SignedInKey != "" || session.IssueTime.AsTime().Before(visitor.TokenNotBeforeTime.AsTime())
 }
 
+// inField returns the fault of a credential in a field of the request, which is not to be taken for the call's own.
+func inField(name string, err error) error {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return f.With("field", name)
+	}
+	return err
+}
+
 func sessionOver() error {
 	return revokedCredential("The visitor's session is over: the visitor signed in, or its tokens were revoked. Begin another with CreateVisitorSession.")
 }
@@ -104,11 +113,11 @@ func (s *Service) SignInVisitor(ctx context.Context, req *goodshipv1.SignInVisit
 		return nil, fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED,
 			"A visitor signs in as a customer, not as a visitor. Call for the customer.").With("caller", "VISITOR").With("allowed", "CUSTOMER")
 	}
-	session, err := s.openSession(c.Workspace, tokenPrefix, req.VisitorToken)
+	session, err := s.openSession(ctx, c.Workspace, tokenPrefix, req.VisitorToken)
 	if err != nil {
-		return nil, err
+		return nil, inField("visitor_token", err)
 	}
-	_, err = s.store.Update(ctx, c.Workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) { return nil, signIn(tx, session, c) })
+	_, err = s.update(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) { return nil, signIn(tx, session, c) })
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +126,11 @@ func (s *Service) SignInVisitor(ctx context.Context, req *goodshipv1.SignInVisit
 
 // signIn ends a visitor's session by the visitor being a customer from now on.
 func signIn(tx store.Tx, session *storev1.Token, c Caller) error {
+	if err := checkAPIKey(tx, session.ApiKeyId); err != nil {
+		return inField("visitor_token", err)
+	}
 	customer, err := knownCustomer(tx, c.ID)
 	if err != nil {
-		return err
-	}
-	if err := c.checkToken(customer.TokenNotBeforeTime); err != nil {
 		return err
 	}
 	visitor, err := tx.Customer(session.Subject)
@@ -135,7 +144,7 @@ func signIn(tx store.Tx, session *storev1.Token, c Caller) error {
 	case visitor.SignedInKey == customer.Key:
 		return nil
 	case over(session, visitor):
-		return sessionOver()
+		return inField("visitor_token", sessionOver())
 	}
 	if !isNew { // else there is nothing to take over
 		if err := takeOver(tx, customer, visitor); err != nil {
@@ -146,16 +155,16 @@ func signIn(tx store.Tx, session *storev1.Token, c Caller) error {
 	return tx.PutCustomer(visitor)
 }
 
-// takeOver makes what is a visitor's the customer's: the conversations, and the block and the unanswered outreach if the
-// customer has none.
+// takeOver makes what is a visitor's the customer's: the conversations, the unanswered outreach if the customer has none, and
+// of two blocks the one that lasts longer.
 func takeOver(tx store.Tx, customer, visitor *storev1.CustomerRecord) error {
 	if len(customer.VisitorKeys) >= maxVisitors {
 		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_LIMIT_REACHED,
 			"At most %d visitors who wrote sign in as one customer. The visitor's session goes on as it is.", maxVisitors).With("limit", strconv.Itoa(maxVisitors))
 	}
 	customer.VisitorKeys = append(customer.VisitorKeys, visitor.Key)
-	if blocked(visitor, tx.Now()) && !blocked(customer, tx.Now()) {
-		customer.Customer.Block, customer.Customer.UpdateTime = visitor.Customer.Block, timestamppb.New(tx.Now())
+	if b := visitor.Customer.Block; blocks(b, tx.Now()) && outlasts(b, customer.Customer.Block) {
+		customer.Customer.Block, customer.Customer.UpdateTime = b, timestamppb.New(tx.Now())
 		customer.Version++
 	}
 	unanswered, err := unansweredOutreach(tx, customer)
@@ -170,10 +179,14 @@ func takeOver(tx store.Tx, customer, visitor *storev1.CustomerRecord) error {
 	return tx.PutCustomer(customer)
 }
 
-// blocked reports whether a customer may not write.
-func blocked(r *storev1.CustomerRecord, now time.Time) bool {
-	b := r.Customer.Block
+// blocks reports whether a block, if there is one, keeps a customer from writing.
+func blocks(b *goodshipv1.Block, now time.Time) bool {
 	return b != nil && (b.UntilTime == nil || b.UntilTime.AsTime().After(now))
+}
+
+// outlasts reports whether a block ends after another, if there is another. One without an end ends last.
+func outlasts(b, other *goodshipv1.Block) bool {
+	return other == nil || other.UntilTime != nil && blocks(b, other.UntilTime.AsTime())
 }
 
 // person returns the record of who a customer is, as one was looked up: of a visitor who signed in, the customer's.
@@ -182,23 +195,6 @@ func person(r *storev1.CustomerRecord, err error, byKey func(string) (*storev1.C
 		return r, err
 	}
 	return byKey(r.SignedInKey)
-}
-
-// stillHere refuses a visitor who signed in since the call was let in: what it writes would be nobody's.
-func stillHere(tx store.Tx, c Caller) error {
-	if c.Kind != goodshipv1.Caller_CALLER_VISITOR {
-		return nil
-	}
-	visitor, err := tx.Customer(c.ID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case visitor.SignedInKey != "":
-		return sessionOver()
-	}
-	return nil
 }
 
 // customerByID returns a customer by the id of theirs, or of a visitor of theirs; or store.ErrNotFound.

@@ -93,13 +93,13 @@ func TestVisitorSession(t *testing.T) {
 	s.unchanged(before)
 
 	_, err := s.session(first.RenewalToken)
-	equal(t, "renew with an old one", refusal(err), credentialExpired)
+	equal(t, "renew with an old one", refusal(err), credentialExpired+ofRenewal)
 	s.clock.Jump(30*24*time.Hour - time.Microsecond)
 	_, err = s.session(session.RenewalToken)
 	equal(t, "renew at the last moment", refusal(err), "")
 	s.clock.Jump(time.Microsecond)
 	_, err = s.session(session.RenewalToken)
-	equal(t, "renew at its end", refusal(err), credentialExpired)
+	equal(t, "renew at its end", refusal(err), credentialExpired+ofRenewal)
 	equal(t, "authenticate", s.knocks(s.comes().RenewalToken, ""), credentialInvalid)
 }
 
@@ -116,13 +116,13 @@ func TestVisitorTokensAreOfTheirWorkspace(t *testing.T) {
 		"a customer's": customers.Token, "cut": own.RenewalToken[:len(own.RenewalToken)-1], "a prefix": "grt_", "anything": "anything",
 	} {
 		_, err := s.session(token)
-		equal(t, "renew with one that is "+name, refusal(err), credentialInvalid)
+		equal(t, "renew with one that is "+name, refusal(err), credentialInvalid+ofRenewal)
 	}
 	for name, token := range map[string]string{
 		"another workspace's": foreign.Token, "for renewing": own.RenewalToken, "relabelled": "gtk_" + strings.TrimPrefix(own.RenewalToken, "grt_"),
 		"a customer's": customers.Token, "anything": "anything",
 	} {
-		equal(t, "sign in with one that is "+name, s.signsIn(kim, token), credentialInvalid)
+		equal(t, "sign in with one that is "+name, s.signsIn(kim, token), credentialInvalid+ofVisitor)
 	}
 	equal(t, "sign in", s.signsIn(kim, own.Token), "")
 }
@@ -145,10 +145,10 @@ func TestSignInVisitor(t *testing.T) {
 	same(t, "reply", reply, &goodshipv1.SignInVisitorResponse{VisitorId: session.VisitorId})
 	after := image(t, s.store)
 	equal(t, "once more", s.signsIn(kim, session.Token), "")
-	equal(t, "as somebody else", s.signsIn(lou, session.Token), credentialRevoked)
+	equal(t, "as somebody else", s.signsIn(lou, session.Token), credentialRevoked+ofVisitor)
 	equal(t, "authenticate", s.knocks(session.Token, ""), credentialRevoked)
 	_, err = s.session(session.RenewalToken)
-	equal(t, "renew", refusal(err), credentialRevoked)
+	equal(t, "renew", refusal(err), credentialRevoked+ofRenewal)
 	s.unchanged(after)
 
 	all := &goodshipv1.ListConversationsRequest{}
@@ -239,6 +239,52 @@ func TestSignInTakesOver(t *testing.T) {
 	s.refuses(ada, again, "FailedPrecondition OUTREACH_UNANSWERED conversation_id="+outreach)
 }
 
+// TestSignInTakesTheLongerBlock signs in visitors who are blocked, as customers who are.
+func TestSignInTakesTheLongerBlock(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t).site()
+	const forEver = time.Duration(0)
+	block := func(id string, lasts time.Duration) {
+		req := &goodshipv1.BlockCustomerRequest{CustomerId: id, Reason: "Of " + id}
+		if lasts != forEver {
+			req.UntilTime = timestamppb.New(s.clock.Now().Add(lasts))
+		}
+		do[*goodshipv1.Customer](s.world, backend, req)
+	}
+	for n, test := range []struct {
+		visitor, customer time.Duration
+		taken             bool
+	}{
+		{forEver, time.Minute, true},
+		{time.Minute, forEver, false},
+		{forEver, forEver, false},
+		{time.Hour, time.Minute, true},
+		{time.Minute, time.Hour, false},
+		{time.Hour, time.Hour, false},
+	} {
+		p, session := person(fmt.Sprint("customer/c", n)), s.comes()
+		s.knows(p)
+		s.asks(session)
+		block(session.VisitorId, test.visitor)
+		block(p.id(), test.customer)
+		before := s.customerOf(p)
+		want := before.Block
+		if test.taken {
+			want = s.customerOf(person("customer/" + session.VisitorId)).Block
+		}
+		equal(t, "sign in", s.signsIn(p, session.Token), "")
+		after := s.customerOf(p)
+		same(t, fmt.Sprintf("block of %v, with one of %v", test.visitor, test.customer), after.Block, want)
+		equal(t, "etag is another", after.Etag != before.Etag, test.taken)
+	}
+}
+
+// customerOf returns a customer as agents see them.
+func (w *world) customerOf(p person) *goodshipv1.Customer {
+	w.t.Helper()
+	return do[*goodshipv1.Customer](w, ada, &goodshipv1.GetCustomerRequest{CustomerId: p.id()})
+}
+
 // TestSignInWithoutConversation ends a session that nothing is kept of.
 func TestSignInWithoutConversation(t *testing.T) {
 	t.Parallel()
@@ -249,11 +295,11 @@ func TestSignInWithoutConversation(t *testing.T) {
 	equal(t, "sign in", s.signsIn(kim, session.Token), "")
 	before := image(t, s.store)
 	equal(t, "once more", s.signsIn(kim, session.Token), "")
-	equal(t, "as somebody else", s.signsIn(lou, session.Token), credentialRevoked)
+	equal(t, "as somebody else", s.signsIn(lou, session.Token), credentialRevoked+ofVisitor)
 	equal(t, "authenticate", s.knocks(session.Token, ""), credentialRevoked)
 	s.answers(ctx, &goodshipv1.CreateConversationRequest{Text: "Hello?"}, credentialRevoked)
 	_, err := s.session(session.RenewalToken)
-	equal(t, "renew", refusal(err), credentialRevoked)
+	equal(t, "renew", refusal(err), credentialRevoked+ofRenewal)
 	s.unchanged(before)
 	equal(t, "conversations", s.conversations(s.by(kim), &goodshipv1.ListConversationsRequest{}), mine)
 	later := s.opens(person("customer/"+session.VisitorId), "For whom an API key acts.")
@@ -274,9 +320,9 @@ func TestSignInAtTheInstant(t *testing.T) {
 	equal(t, "sign in", s.signsIn(kim, session.Token), "")
 	equal(t, "time is the same", session.ExpireTime.AsTime(), clock.Now().Add(time.Hour))
 	equal(t, "authenticate", s.knocks(session.Token, ""), credentialRevoked)
-	equal(t, "as somebody else", s.signsIn(lou, session.Token), credentialRevoked)
+	equal(t, "as somebody else", s.signsIn(lou, session.Token), credentialRevoked+ofVisitor)
 	_, err := s.session(session.RenewalToken)
-	equal(t, "renew", refusal(err), credentialRevoked)
+	equal(t, "renew", refusal(err), credentialRevoked+ofRenewal)
 	equal(t, "conversations", s.conversations(s.by(kim), &goodshipv1.ListConversationsRequest{}), mine)
 }
 
@@ -322,9 +368,9 @@ func TestRevokedVisitor(t *testing.T) {
 			do[*goodshipv1.RevokeTokensResponse](s.world, backend, &goodshipv1.RevokeTokensRequest{CustomerId: session.VisitorId})
 			for _, one := range []*goodshipv1.VisitorSession{session, renewed} {
 				equal(t, "authenticate", s.knocks(one.GetToken(), ""), credentialRevoked)
-				equal(t, "sign in", s.signsIn(kim, one.GetToken()), credentialRevoked)
+				equal(t, "sign in", s.signsIn(kim, one.GetToken()), credentialRevoked+ofVisitor)
 				_, err := s.session(one.GetRenewalToken())
-				equal(t, "renew", refusal(err), credentialRevoked)
+				equal(t, "renew", refusal(err), credentialRevoked+ofRenewal)
 			}
 		})
 	}
@@ -628,10 +674,11 @@ func (m *people) solve(*rapid.T) {
 
 // wantSignIn is how signing in is refused.
 func (m *people) wantSignIn(v *visit, p person) string {
-	if want := m.want(v); want != credentialRevoked || v.as != p {
-		return want
+	want := m.want(v)
+	if want == "" || want == credentialRevoked && v.as == p {
+		return ""
 	}
-	return ""
+	return want + ofVisitor
 }
 
 func (m *people) signIn(*rapid.T) {
@@ -711,7 +758,7 @@ func (m *people) renew(*rapid.T) {
 	v := m.visit()
 	want := ""
 	if v.as != "" {
-		want = credentialRevoked
+		want = credentialRevoked + ofRenewal
 	}
 	renewed, err := m.session(v.RenewalToken)
 	m.is("renew", refusal(err), want)

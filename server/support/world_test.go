@@ -61,7 +61,8 @@ func (p person) id() string {
 	return id
 }
 
-// world is a server without a transport: the service over a store, one clock for both, and a workspace with people.
+// world is a server without a transport: the service over a store, one clock for both unless a test says otherwise, and a
+// workspace with people.
 type world struct {
 	*support.Service
 	t         testing.TB
@@ -97,7 +98,7 @@ func foundWorld(t testing.TB, clock *storetest.Clock, s store.Store) *world {
 
 // restart begins a new life of the service, over the same store.
 func (w *world) restart() {
-	svc, err := support.New(w.store, support.Options{})
+	svc, err := support.New(w.store, support.Options{Now: w.clock.Now})
 	if err != nil {
 		w.t.Fatal(err)
 	}

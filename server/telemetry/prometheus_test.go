@@ -3,10 +3,13 @@ package telemetry_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,7 +21,11 @@ import (
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/servertest"
+	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/store/bolt"
+	"github.com/goodship/goodship/server/support"
 )
 
 const (
@@ -169,6 +176,37 @@ func TestOperatingSaysWhatThereIs(t *testing.T) {
 	}
 }
 
+// TestAFullStoreIsScraped fills a real file: /metrics answers, and says of the store that it takes no writes.
+func TestAFullStoreIsScraped(t *testing.T) {
+	environment(t, "OTEL_METRICS_EXPORTER=prometheus")
+	observed := start(t, t.Output())
+	kept, err := bolt.Open(filepath.Join(t.TempDir(), "goodship.db"), bolt.Options{MaxSize: 256 << 10, Log: slog.New(observed.Log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close() //nolint:errcheck // it is full
+	svc, err := support.New(kept, support.Options{MeterProvider: observed.MeterProvider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator := support.WithCaller(t.Context(), support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR})
+	for range 1000 {
+		if _, err = svc.CreateWorkspace(operator, &goodshipv1.CreateWorkspaceRequest{DisplayName: "Ship"}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(svc.Ready(), store.ErrFull) {
+		t.Fatalf("the store is not full: %v", err)
+	}
+	reply := httptest.NewRecorder()
+	observed.Metrics.ServeHTTP(reply, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", http.NoBody))
+	for _, want := range []string{"\ngoodship_store_ready 0\n", "\ngoodship_line_length{"} {
+		if reply.Code != http.StatusOK || !strings.Contains(reply.Body.String(), want) {
+			t.Errorf("got %d, without %q: %s", reply.Code, want, reply.Body)
+		}
+	}
+}
+
 // collector is a Prometheus that runs until the end of the test.
 type collector struct{ url string }
 
@@ -291,6 +329,7 @@ func TestPrometheus(t *testing.T) {
 	c.value(t, fmt.Sprintf(quantile, "0.75"), "450")
 	c.value(t, `sum(goodship_promises_total{goodship_promise_state="kept"})`, "1")
 	c.value(t, `round(goodship_line_oldest_wait_seconds)`, "3630")
+	c.value(t, `goodship_store_ready`, "1")
 
 	var exemplars struct {
 		Data []struct {

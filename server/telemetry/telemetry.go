@@ -2,8 +2,8 @@
 //
 // A signal (TRACES, METRICS, LOGS) is on if OTEL_<signal>_EXPORTER names an exporter, or if OTEL_EXPORTER_OTLP_ENDPOINT or
 // OTEL_EXPORTER_OTLP_<signal>_ENDPOINT is set and it names none; OTEL_SDK_DISABLED=true turns all off. What is off is not
-// there: no provider, no goroutine, no handler. Nothing is installed as the process's global but the handler of
-// OpenTelemetry's own errors, for which there is no other place; providers are handed on in fields.
+// there: no provider, no goroutine, no handler. Nothing is installed as the process's global but the handlers of
+// OpenTelemetry's own errors and log, for which there is no other place; providers are handed on in fields.
 //
 // Whatever leaves the server this way passes redact.go, which lets through what is on its list and nothing else.
 package telemetry
@@ -14,17 +14,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/contrib/bridges/otelslog"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
-	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	prometheusexporter "go.opentelemetry.io/otel/exporters/prometheus"
@@ -67,14 +65,19 @@ type Telemetry struct {
 	shutdown []func(context.Context) error
 }
 
-// Start sets up what the environment asks for. The error says which variable cannot be followed; then nothing was started.
-func Start(ctx context.Context, o Options) (t *Telemetry, err error) {
+// Start sets up what the environment asks for. The error says in a line which variable cannot be followed; then nothing was
+// started.
+func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	if o.Log == nil {
 		o.Log = slog.Default().Handler()
 	}
-	t = &Telemetry{Log: o.Log, Propagator: autoprop.NewTextMapPropagator(propagation.TraceContext{})}
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return t, nil
+	reads, err := propagator()
+	if err != nil {
+		return nil, err
+	}
+	t := &Telemetry{Log: o.Log, Propagator: reads}
+	if off, err := disabled(); off || err != nil {
+		return t, err
 	}
 	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(serviceOf(o.Version)...), resource.WithFromEnv())
 	if err != nil {
@@ -82,6 +85,7 @@ func Start(ctx context.Context, o Options) (t *Telemetry, err error) {
 	}
 	log := slog.New(o.Log)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry is not complete", "error", err) }))
+	otel.SetLogger(logr.FromSlogHandler(internalLog{o.Log}))
 	for _, signal := range []struct {
 		name  string
 		start func(context.Context, string, *resource.Resource) error
@@ -90,8 +94,15 @@ func Start(ctx context.Context, o Options) (t *Telemetry, err error) {
 		if exporter == "" {
 			continue
 		}
-		if err := signal.start(ctx, exporter, about); err != nil {
-			return nil, errors.Join(fmt.Errorf("OTEL_%s_EXPORTER %s cannot be used: %w", signal.name, exporter, err), t.Shutdown(ctx))
+		err := checkSignal(signal.name, exporter)
+		if err == nil {
+			if err = signal.start(ctx, exporter, about); err != nil {
+				err = fmt.Errorf("OTEL_%s_EXPORTER %s cannot be used: %w", signal.name, exporter, err)
+			}
+		}
+		if err != nil {
+			_ = t.Shutdown(ctx) // nothing was recorded that could get lost
+			return nil, err
 		}
 	}
 	return t, nil
@@ -103,19 +114,6 @@ func serviceOf(version string) []attribute.KeyValue {
 		service = append(service, attribute.String("service.version", version))
 	}
 	return service
-}
-
-// exporterOf returns the exporter of a signal; empty if the signal is off.
-func exporterOf(signal string) string {
-	switch name := os.Getenv("OTEL_" + signal + "_EXPORTER"); {
-	case name == "none":
-		return ""
-	case name != "":
-		return name
-	case os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != "":
-		return "otlp"
-	}
-	return ""
 }
 
 func (t *Telemetry) startTraces(ctx context.Context, _ string, about *resource.Resource) error {

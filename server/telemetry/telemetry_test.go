@@ -318,13 +318,66 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestAnUnknownExporterIsRefused names the variable, and leaves nothing running.
-func TestAnUnknownExporterIsRefused(t *testing.T) {
-	environment(t, "OTEL_TRACES_EXPORTER=otlp", "OTEL_LOGS_EXPORTER=carrier-pigeon")
-	before := goleak.IgnoreCurrent()
-	_, err := telemetry.Start(t.Context(), telemetry.Options{Log: slog.DiscardHandler})
-	if err == nil || !strings.Contains(err.Error(), "OTEL_LOGS_EXPORTER") || !strings.Contains(err.Error(), "carrier-pigeon") {
-		t.Errorf("got %v", err)
+// TestMistakesAreRefused has each named by its variable, in one line that quotes what was set, and leave nothing running.
+func TestMistakesAreRefused(t *testing.T) {
+	const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
+	for _, test := range [][]string{ // the last is the mistake
+		{"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=otlp", "OTEL_LOGS_EXPORTER=carrier-pigeon"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:4317"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http:127.0.0.1:4317"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=//collector:4317"},
+		{endpoint, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=collector"},
+		{"OTEL_PROPAGATORS=tracecontext,smoke"},
+		{endpoint, "OTEL_TRACES_SAMPLER=sometimes"},
+		{endpoint, "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=10%"},
+		{endpoint, "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=10"},
+		{endpoint, "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=-0.1"},
+		{endpoint, "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=NaN"},
+		{"OTEL_RESOURCE_ATTRIBUTES=ship"},
+		{"OTEL_SDK_DISABLED=1"},
+	} {
+		t.Run(test[len(test)-1], func(t *testing.T) {
+			environment(t, test...)
+			before := goleak.IgnoreCurrent()
+			_, err := telemetry.Start(t.Context(), telemetry.Options{Log: slog.DiscardHandler})
+			name, value, _ := strings.Cut(test[len(test)-1], "=")
+			if err == nil || !strings.HasPrefix(err.Error(), name+" ") || !strings.Contains(err.Error(), value) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v", err)
+			}
+			goleak.VerifyNone(t, before)
+		})
 	}
-	goleak.VerifyNone(t, before)
+}
+
+// TestWhatIsOffIsNotRead has variables that another program may want.
+func TestWhatIsOffIsNotRead(t *testing.T) {
+	environment(t, "OTEL_TRACES_EXPORTER=none", "OTEL_TRACES_SAMPLER=xray", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector:4317",
+		"OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=collector:4317")
+	if got := start(t, t.Output()); got.TracerProvider != nil || got.Metrics == nil {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestWhatOpenTelemetrySaysIsLogged has mistakes that only its library notices, one of them in a credential, and a warning.
+func TestWhatOpenTelemetrySaysIsLogged(t *testing.T) {
+	environment(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT=soon", "OTEL_EXPORTER_OTLP_HEADERS="+canary,
+		"OTEL_METRICS_EXPORTER=prometheus", "OTEL_LOGS_EXPORTER=none")
+	var log bytes.Buffer
+	observed, err := telemetry.Start(t.Context(), telemetry.Options{Log: slog.NewTextHandler(&log, nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	observed.MeterProvider.Meter("")
+	if err := observed.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{`level=ERROR msg="OpenTelemetry says: parse duration"`, "soon", "says: parse headers", `level=WARN msg="OpenTelemetry says: Invalid Meter`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), canary) {
+		t.Errorf("the log has the credential: %s", &log)
+	}
 }

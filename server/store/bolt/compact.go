@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,7 +71,7 @@ func copyTo(path string, source *bbolt.DB) (err error) {
 	if err := bbolt.Compact(target, source, 64<<20); err != nil {
 		return err
 	}
-	return target.Sync()
+	return errors.Join(again(target), target.Sync())
 }
 
 // Usage returns how many bytes the file has, and how many of them are free: reused by later writes, given back by

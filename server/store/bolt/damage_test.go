@@ -253,7 +253,8 @@ func TestRefusedFiles(t *testing.T) {
 		"both meta pages damaged":    {spoilMeta(file, 0, 1), "it is no store of ours"},
 		"newest meta page damaged":   {spoilMeta(file, newestMeta(file)), "one of its two meta pages is damaged"},
 		"older meta page damaged":    {spoilMeta(file, 1-newestMeta(file)), "one of its two meta pages is damaged"},
-		"a layout of another time":   {otherLayout(t, file), "it has layout 99"},
+		"a layout of another time":   {otherLayout(t, file, 99), "it has layout 99"},
+		"not yet a store":            {otherLayout(t, file, 0), "it is no whole store"},
 		"a value of meta is damaged": {spoilValue(t, file, "meta"), "damaged record"},
 	} {
 		path := tempFile(t)
@@ -299,11 +300,11 @@ func spoilValue(t *testing.T, file []byte, table string) []byte {
 	return file
 }
 
-func otherLayout(t *testing.T, file []byte) []byte {
+func otherLayout(t *testing.T, file []byte, layout int32) []byte {
 	t.Helper()
 	path := tempFile(t)
 	mustWrite(t, path, file)
-	if err := bolt.WriteMeta(path, &storev1.BoltStore{Layout: 99}); err != nil {
+	if err := bolt.WriteMeta(path, &storev1.BoltStore{Layout: layout}); err != nil {
 		t.Fatal(err)
 	}
 	return mustRead(t, path)
@@ -339,6 +340,44 @@ func TestRollback(t *testing.T) {
 		}
 		mustClose(t, st)
 		mustClose(t, mustOpen(t, path, bolt.Options{})) // the damage is mended
+	}
+}
+
+// TestRollbackOfANewFile damages either meta page of a file that was just made, one way or another: each leads to a whole store.
+func TestRollbackOfANewFile(t *testing.T) {
+	t.Parallel()
+	path, backup := closed(t)
+	for name, make := range map[string]func(path string) error{
+		"restored": func(path string) error { return bolt.Restore(path, bytes.NewReader(backup)) },
+		"compacted": func(path string) error {
+			return errors.Join(bolt.Restore(path, bytes.NewReader(backup)), bolt.Compact(path))
+		},
+	} {
+		path := tempFile(t)
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		file := mustRead(t, path)
+		for lost := range 2 {
+			mustWrite(t, path, spoilMeta(file, lost))
+			st, err := bolt.Open(path, bolt.Options{AcceptRollback: true, Log: discard})
+			if err != nil {
+				t.Errorf("%s, meta page %d damaged: %v", name, lost, err)
+				continue
+			}
+			want := imageOf(t.Context(), mustRestore(t, backup), furnished)
+			if diff := want.diff(imageOf(t.Context(), st, furnished)); diff != nil {
+				t.Errorf("%s, meta page %d damaged: %q", name, lost, diff)
+			}
+			mustBeSound(t, st)
+			mustClose(t, st)
+		}
+	}
+	empty := tempFile(t)
+	mustClose(t, mustOpen(t, empty, bolt.Options{}))
+	for lost := range 2 {
+		mustWrite(t, path, spoilMeta(mustRead(t, empty), lost))
+		mustClose(t, mustOpen(t, path, bolt.Options{AcceptRollback: true}))
 	}
 }
 

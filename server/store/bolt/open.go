@@ -26,6 +26,8 @@ type Options struct {
 	Now func() time.Time
 	// Log is told what an operator should know; slog.Default() if nil.
 	Log *slog.Logger
+	// LockTimeout is how long it is waited for another process to close the file; 2 s if 0.
+	LockTimeout time.Duration
 	// MaxSize is how many bytes the file may have, about; beyond it writes get store.ErrFull. 0 is no limit.
 	MaxSize int64
 	// AcceptRollback opens a file that lost one of its two meta pages, and perhaps what was acknowledged last with it.
@@ -39,7 +41,7 @@ type Options struct {
 const (
 	// layout is the version of the layout in keys.go.
 	layout = 1
-	// lockTimeout is how long Open waits for another process to close the file.
+	// lockTimeout is how long it is waited for another process to close the file.
 	lockTimeout = 2 * time.Second
 	// mapAhead is how much more of the address space than the file has is set aside for it. It takes no memory; when the
 	// file outgrows it, one commit waits for all readers.
@@ -63,8 +65,8 @@ func allocSize(size, maxSize int64) int {
 }
 
 // Open opens the store in a file, or makes it where there was none. The file can be open once at a time; another Open
-// fails after two seconds, naming the process that has it. A file that is damaged, cut off, emptied or another program's
-// is refused with an error that says what to do.
+// fails after a while with ErrOpen, naming the process that has it. A file that is damaged, cut off, emptied or another
+// program's is refused with an error that says what to do.
 func Open(path string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s, err := open(path, o)
@@ -81,6 +83,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = lockTimeout
 	}
 	return o
 }
@@ -141,12 +146,8 @@ func createIfNew(path string) error {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	owned, err := hasOwner(path)
-	if err != nil {
+	if err := Lost(path); err != nil {
 		return err
-	}
-	if owned {
-		return fmt.Errorf("it is missing, but %s says that there was a store: put the file or a backup back in its place, or remove that file to begin anew", ownerPath(path))
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -189,8 +190,14 @@ func create(path string, fill func(*bbolt.DB) error) (err error) {
 	if err != nil {
 		return err
 	}
-	return fill(db)
+	if err := fill(db); err != nil {
+		return err
+	}
+	return again(db)
 }
+
+// again commits what is committed already, so that both meta pages of a new file lead to all that is in it.
+func again(db *bbolt.DB) error { return db.Update(func(*bbolt.Tx) error { return nil }) }
 
 // unfinished begins the names of files that are not yet what they will be.
 const unfinished = ".new-"
@@ -201,7 +208,10 @@ func createUnfinished(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return f.Name(), f.Close()
+	if err := errors.Join(f.Close(), giveToFolder(f.Name())); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
 }
 
 // removeUnfinished removes what a restore or a compaction left that did not come to its end. The file must be locked, so
@@ -253,7 +263,7 @@ func openFile(path string, o Options) (db *bbolt.DB, rollback bool, err error) {
 	}
 	var file *os.File
 	options := &bbolt.Options{
-		Timeout:         lockTimeout,
+		Timeout:         o.LockTimeout,
 		InitialMmapSize: int(info.Size()*2 + mapAhead),
 		FreelistType:    bbolt.FreelistMapType,
 		PageSize:        pageSize,
@@ -282,9 +292,13 @@ func openFile(path string, o Options) (db *bbolt.DB, rollback bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	// While this one waited for the lock, a compaction may have put another file in the place of the one that is open.
+	// While this one waited for the lock, a compaction or a restore may have put another file in the place of the one that
+	// is open.
 	if now, err := os.Stat(path); err != nil || !os.SameFile(now, info) {
-		return nil, false, errors.Join(err, errors.New("it was replaced just now: try again"), db.Close())
+		if err := errors.Join(err, db.Close()); err != nil {
+			return nil, false, err
+		}
+		return openFile(path, o)
 	}
 	db.AllocSize = allocSize(info.Size(), o.MaxSize)
 	return db, rollback, nil
@@ -339,6 +353,9 @@ func readMeta(db *bbolt.DB) (about *storev1.BoltStore, last time.Time, err error
 		f := &file{tx: tx, index: newIndex()}
 		if about, err = load[storev1.BoltStore](f, metaTable, storeKey); err != nil {
 			return err
+		}
+		if about.GetLayout() == 0 {
+			return errors.New("it is no whole store: put the right file or a backup in its place")
 		}
 		if about.GetLayout() != layout {
 			return fmt.Errorf("it has layout %d, and this server knows only %d: use the server that wrote it, or a newer one", about.GetLayout(), layout)

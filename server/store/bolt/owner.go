@@ -14,13 +14,16 @@ import (
 
 func ownerPath(path string) string { return path + ".owner" }
 
-// hasOwner says whether there was a store at a path.
-func hasOwner(path string) (bool, error) {
+// Lost returns an error that says what to do if there was a store at a path where there is none, nil if there never was.
+func Lost(path string) error {
 	_, err := os.Stat(ownerPath(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
 	}
-	return err == nil, err
+	return fmt.Errorf("it is missing, but %s says that there was a store: put the file or a backup back in its place, or remove that file to begin anew", ownerPath(path))
 }
 
 // writeOwner says that this process has the store open.
@@ -29,7 +32,10 @@ func writeOwner(path string) error {
 	text := fmt.Sprintf("process %d has, or last had, %s open.\n\n"+
 		"This file belongs to %s: keep both together. While it is here, a server does not begin anew if %s is missing.\n",
 		os.Getpid(), name, name, name)
-	return os.WriteFile(ownerPath(path), []byte(text), 0o600)
+	if err := os.WriteFile(ownerPath(path), []byte(text), 0o600); err != nil {
+		return err
+	}
+	return giveToFolder(ownerPath(path))
 }
 
 var ownerProcess = regexp.MustCompile(`^process \d+`)
@@ -43,6 +49,7 @@ func readOwner(path string) string {
 	return "another process"
 }
 
-func hasItOpen(path string) error {
-	return fmt.Errorf("%s has it open: a store can be open once at a time", readOwner(path))
-}
+// ErrOpen says that somebody has the store open.
+var ErrOpen = errors.New("a store can be open once at a time")
+
+func hasItOpen(path string) error { return fmt.Errorf("%s has it open: %w", readOwner(path), ErrOpen) }

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
+	"go.etcd.io/bbolt"
 )
 
 // closed makes a store and returns its file, when it is closed, and a backup of what was in it before it went on.
@@ -103,6 +107,73 @@ func TestReplaceBehindALink(t *testing.T) {
 		t.Errorf("the link is %v, %v", info, err)
 	}
 	mustHold(t, link, backup)
+}
+
+// A server that waits while the file is replaced gets the new one, and writes nothing to the one from before.
+func TestReplaceWhileAServerWaits(t *testing.T) {
+	t.Parallel()
+	path, backup := closed(t)
+	old := mustRead(t, path)
+	reader, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true}) // a server waits for it, a replacement does not
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	var st *bolt.Store
+	go func() {
+		var err error
+		st, err = bolt.Open(path, bolt.Options{LockTimeout: time.Minute, Log: discard})
+		opened <- err
+	}()
+	awaitDescriptors(path, 2)
+	before, err := bolt.Replace(path, bytes.NewReader(backup))
+	if err := errors.Join(err, reader.Close(), <-opened); err != nil {
+		t.Fatal(err)
+	}
+	mustUpdate(t, st, func(tx store.Tx) error { return say(tx, "conv_001", "after the replacement", nil) })
+	want := imageOf(t.Context(), st, furnished)
+	mustClose(t, st)
+	if !bytes.Equal(mustRead(t, before), old) {
+		t.Error("the file from before was written to")
+	}
+	if diff := want.diff(imageOf(t.Context(), mustOpen(t, path, bolt.Options{}), furnished)); diff != nil {
+		t.Errorf("what was written is not in the new file: %q", diff)
+	}
+}
+
+// awaitDescriptors waits until this process has a file open so many times, where it can be known.
+func awaitDescriptors(path string, want int) {
+	const folder = "/proc/self/fd"
+	for got := 0; got < want; runtime.Gosched() {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return
+		}
+		got = 0
+		for _, e := range entries {
+			if to, _ := os.Readlink(filepath.Join(folder, e.Name())); to == path {
+				got++
+			}
+		}
+	}
+}
+
+// What cannot be opened is not known to be damaged, and stays.
+func TestReplaceWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	_, backup := closed(t)
+	path := tempFile(t)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // it has served
+	if before, err := bolt.Replace(path, bytes.NewReader(backup)); err == nil {
+		t.Errorf("it was replaced and is %s now", before)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
+		t.Errorf("there is %v, %v", info, err)
+	}
 }
 
 // What is refused changes nothing and leaves nothing.

@@ -77,13 +77,21 @@ func replace(path string, r io.Reader) (before string, err error) {
 }
 
 // lock keeps everybody from opening a store until unlock, and fails if somebody has it open. A file that is too damaged
-// to be opened needs no lock.
+// to be opened needs no lock, since nobody else can open it either.
 func lock(path string) (unlock func(), err error) {
-	db, err := openDB(path, &bbolt.Options{Timeout: lockTimeout, PageSize: pageSize, ReadOnly: true})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, hasItOpen(path)
+	var unopened error
+	options := &bbolt.Options{Timeout: lockTimeout, PageSize: pageSize, ReadOnly: true}
+	options.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		f, unopened = os.OpenFile(name, flag, mode)
+		return f, unopened
 	}
-	if err != nil {
+	db, err := openDB(path, options)
+	switch {
+	case unopened != nil:
+		return nil, unopened
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return nil, hasItOpen(path)
+	case err != nil:
 		return func() {}, nil //nolint:nilerr // it is to be replaced because it is damaged
 	}
 	return func() { _ = db.Close() }, nil

@@ -45,7 +45,7 @@ type AdminServiceClient interface {
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
 	// Lists API keys, newest first, without their secrets.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
-	// Revokes an API key at once and for ever. A key cannot revoke itself.
+	// Revokes an API key at once and for ever; the tokens that it made with CreateToken end too. A key cannot revoke itself.
 	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*ApiKey, error)
 	// Makes a key that signs the tokens of one kind of people. At most two of a kind are live, so that a new one can take
 	// over before the old one is revoked. The secret of an HS256 key is shown once, in this reply.
@@ -55,7 +55,7 @@ type AdminServiceClient interface {
 	// Revokes a signing key at once and for ever, and with it every token that it signed.
 	RevokeSigningKey(ctx context.Context, in *RevokeSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error)
 	// Makes a token for one person, for backends that do not sign tokens themselves. It is kept nowhere: a repeated call makes
-	// another, and RevokeTokens ends them all.
+	// another, and RevokeTokens ends them all, as does RevokeApiKey those that the key made.
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
 }
 
@@ -172,7 +172,7 @@ type AdminServiceServer interface {
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
 	// Lists API keys, newest first, without their secrets.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
-	// Revokes an API key at once and for ever. A key cannot revoke itself.
+	// Revokes an API key at once and for ever; the tokens that it made with CreateToken end too. A key cannot revoke itself.
 	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*ApiKey, error)
 	// Makes a key that signs the tokens of one kind of people. At most two of a kind are live, so that a new one can take
 	// over before the old one is revoked. The secret of an HS256 key is shown once, in this reply.
@@ -182,7 +182,7 @@ type AdminServiceServer interface {
 	// Revokes a signing key at once and for ever, and with it every token that it signed.
 	RevokeSigningKey(context.Context, *RevokeSigningKeyRequest) (*SigningKey, error)
 	// Makes a token for one person, for backends that do not sign tokens themselves. It is kept nowhere: a repeated call makes
-	// another, and RevokeTokens ends them all.
+	// another, and RevokeTokens ends them all, as does RevokeApiKey those that the key made.
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

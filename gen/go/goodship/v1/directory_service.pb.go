@@ -760,8 +760,8 @@ type RevokeTokensRequest struct {
 	CustomerId string `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
 	// The agent or leader.
 	AgentId string `protobuf:"bytes,2,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
-	// Tokens issued before it end, and those that do not say when they were issued; not in the future. Absent means now. JWTs
-	// say it in whole seconds, so one from the second of the revocation ends too.
+	// Tokens issued before it end, and those that do not say when they were issued; not in the future. Absent means now. The
+	// clock that a JWT was signed by may be ahead of ours by 5 seconds, so one of the 5 seconds after it ends too.
 	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -821,7 +821,7 @@ func (x *RevokeTokensRequest) GetNotBeforeTime() *timestamppb.Timestamp {
 // Which tokens work.
 type RevokeTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Those issued from then on. It never goes back.
+	// Those issued from then on; of JWTs, those of 5 seconds later on. It never goes back.
 	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -44,8 +44,8 @@ type DirectoryServiceClient interface {
 	GetAgent(ctx context.Context, in *GetAgentRequest, opts ...grpc.CallOption) (*Agent, error)
 	// Lists agents by id.
 	ListAgents(ctx context.Context, in *ListAgentsRequest, opts ...grpc.CallOption) (*ListAgentsResponse, error)
-	// Disables an agent: unresolved conversations lose the owner and keep their place, help and offers end. Nothing that the
-	// agent said changes.
+	// Disables an agent: unresolved conversations lose the owner and keep their place, help and offers end. The agent's tokens
+	// end too, for ever, as by RevokeTokens. Nothing that the agent said changes.
 	DisableAgent(ctx context.Context, in *DisableAgentRequest, opts ...grpc.CallOption) (*Agent, error)
 	// Creates a customer, or replaces what is known of one. A block stays.
 	UpsertCustomer(ctx context.Context, in *UpsertCustomerRequest, opts ...grpc.CallOption) (*Customer, error)
@@ -198,8 +198,8 @@ type DirectoryServiceServer interface {
 	GetAgent(context.Context, *GetAgentRequest) (*Agent, error)
 	// Lists agents by id.
 	ListAgents(context.Context, *ListAgentsRequest) (*ListAgentsResponse, error)
-	// Disables an agent: unresolved conversations lose the owner and keep their place, help and offers end. Nothing that the
-	// agent said changes.
+	// Disables an agent: unresolved conversations lose the owner and keep their place, help and offers end. The agent's tokens
+	// end too, for ever, as by RevokeTokens. Nothing that the agent said changes.
 	DisableAgent(context.Context, *DisableAgentRequest) (*Agent, error)
 	// Creates a customer, or replaces what is known of one. A block stays.
 	UpsertCustomer(context.Context, *UpsertCustomerRequest) (*Customer, error)

@@ -51,6 +51,7 @@ const (
 	// UNAUTHENTICATED. The call carries no credential.
 	ErrorReason_ERROR_REASON_CREDENTIAL_MISSING ErrorReason = 20
 	// UNAUTHENTICATED. The credential is malformed or unknown, its signature does not fit, or it is for something else.
+	// Metadata: `field`, if it is not the call's own but stands in that field of the request; so for the other two.
 	ErrorReason_ERROR_REASON_CREDENTIAL_INVALID ErrorReason = 21
 	// PERMISSION_DENIED. The key lacks a scope. Metadata: `scope`.
 	ErrorReason_ERROR_REASON_SCOPE_MISSING ErrorReason = 22
@@ -66,6 +67,7 @@ const (
 	// UNAUTHENTICATED. The key or token was revoked, or the visitor's session ended by signing in.
 	ErrorReason_ERROR_REASON_CREDENTIAL_REVOKED ErrorReason = 27
 	// PERMISSION_DENIED. The workspace does not list the origin of the web page that calls; add it to `allowed_origins`.
+	// Metadata: `origin`, if it is one.
 	ErrorReason_ERROR_REASON_ORIGIN_NOT_ALLOWED ErrorReason = 28
 	// RESOURCE_EXHAUSTED. Too many calls; wait as long as the RetryInfo says. Metadata: `limit`: `workspace`, `caller` or
 	// `address`.

@@ -135,7 +135,7 @@ func (SigningAlgorithm) EnumDescriptor() ([]byte, []int) {
 
 // SigningKey signs the JWTs of one kind of people, on the product's servers. A token needs the header's `kid` and `alg`,
 // and the claims `aud`, `sub` (the product's id of the person) and `exp`; `iat`, so that it outlives no RevokeTokens, is
-// advised. Clocks may differ by a minute.
+// advised. Clocks may differ: `exp` and `nbf` may be off by a minute, `iat` may be 5 seconds ahead.
 type SigningKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `sign_` and 26 characters; made by the server and like no other's: the `kid` of its tokens.

@@ -37,7 +37,9 @@ type Token struct {
 	// When it stops to work.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// Whether it only renews a visitor's session.
-	Renews        bool `protobuf:"varint,6,opt,name=renews,proto3" json:"renews,omitempty"`
+	Renews bool `protobuf:"varint,6,opt,name=renews,proto3" json:"renews,omitempty"`
+	// The API key that it was made with, and ends with when that is revoked; empty if an operator made it, and of a session's.
+	ApiKeyId      string `protobuf:"bytes,7,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,11 +116,18 @@ func (x *Token) GetRenews() bool {
 	return false
 }
 
+func (x *Token) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
 var File_goodship_store_v1_token_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_token_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgoodship/store/v1/token.proto\x12\x11goodship.store.v1\x1a\x18goodship/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n" +
+	"\x1dgoodship/store/v1/token.proto\x12\x11goodship.store.v1\x1a\x18goodship/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x02\n" +
 	"\x05Token\x12+\n" +
 	"\x06caller\x18\x01 \x01(\x0e2\x13.goodship.v1.CallerR\x06caller\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\tR\vworkspaceId\x12\x18\n" +
@@ -127,7 +136,9 @@ const file_goodship_store_v1_token_proto_rawDesc = "" +
 	"issue_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tissueTime\x12;\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
-	"\x06renews\x18\x06 \x01(\bR\x06renewsB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
+	"\x06renews\x18\x06 \x01(\bR\x06renews\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\a \x01(\tR\bapiKeyIdB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
 
 var (
 	file_goodship_store_v1_token_proto_rawDescOnce sync.Once

@@ -1,0 +1,67 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"google.golang.org/grpc"
+)
+
+// httpConnection is what requests know of the connection that they came on.
+type httpConnection struct {
+	conn *boundConn
+	// places holds a value for each call that runs. HTTP/2 counts a request until its handler returns, but the request that a
+	// call is for may be over before: the channel to the call does not wait.
+	places chan struct{}
+}
+
+type httpConnectionKey struct{}
+
+// withConnection tells requests of their connection, which runs so many calls at once. It is an http.Server's ConnContext.
+func withConnection(places int) func(context.Context, net.Conn) context.Context {
+	return func(ctx context.Context, conn net.Conn) context.Context {
+		if encrypted, ok := conn.(*tls.Conn); ok {
+			conn = encrypted.NetConn()
+		}
+		bound, _ := conn.(*boundConn)
+		return context.WithValue(ctx, httpConnectionKey{}, &httpConnection{bound, make(chan struct{}, places)})
+	}
+}
+
+// connectionOf returns the connection that a request came on; nil if it came on none, as in a test of the handler.
+func connectionOf(request context.Context) *httpConnection {
+	c, _ := request.Value(httpConnectionKey{}).(*httpConnection)
+	return c
+}
+
+// begun counts requests on their connections. One that was reset before its turn is not served.
+func begun(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c := connectionOf(r.Context()); c != nil && c.conn != nil {
+			c.conn.begin()
+		}
+		if r.Context().Err() == nil {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// inPlace runs REST's calls in the places of their connections.
+func inPlace(links grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		c := connectionOf(inprocgrpc.ClientContext(ctx))
+		if c == nil {
+			return links(ctx, req, info, next)
+		}
+		select {
+		case c.places <- struct{}{}:
+			defer func() { <-c.places }()
+			return links(ctx, req, info, next)
+		case <-ctx.Done():
+			return nil, ended(ctx)
+		}
+	}
+}

@@ -1,0 +1,38 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/tap"
+)
+
+// begins returns what gRPC does when a call begins, before anything is read of its message or done for it: it counts the call
+// on its connection, and ends it unless arrived is told in time that the message is whole. Else whoever sends one byte too few
+// has the rest of the message kept for as long as the connection lasts.
+func begins(readTimeout time.Duration) tap.ServerInHandle {
+	return func(ctx context.Context, _ *tap.Info) (context.Context, error) {
+		if p, ok := peer.FromContext(ctx); ok {
+			if from, ok := p.Addr.(boundAddr); ok {
+				from.conn.begin()
+			}
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		timer := time.AfterFunc(readTimeout, cancel)
+		forget := context.AfterFunc(ctx, func() { timer.Stop() }) // else a call that is over is kept until the timeout
+		return context.WithValue(ctx, arrivingKey{}, func() {
+			forget()
+			timer.Stop()
+		}), nil
+	}
+}
+
+type arrivingKey struct{}
+
+// arrived says that a call's message is whole.
+func arrived(ctx context.Context) {
+	if stop, ok := ctx.Value(arrivingKey{}).(func()); ok {
+		stop()
+	}
+}
