@@ -56,6 +56,7 @@ package client
 
 import (
 	"fmt"
+	"strings"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/grpc"
@@ -82,6 +83,9 @@ func New(target string, opts ...Option) (*Client, error) {
 	o, err := resolve(opts)
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://") {
+		return nil, fmt.Errorf("client: %q is an address of REST: give gRPC's, host and port alone", target)
 	}
 	c := &Client{tokens: newTokens(o.token, o.source), actFor: o.actFor}
 	c.conn, err = grpc.NewClient(target, c.dialOptions(o)...)

@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/goodship/goodship/client"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -125,6 +127,11 @@ func TestOptionsThatCannotBe(t *testing.T) {
 				t.Errorf("the error shows the token: %v", err)
 			}
 		})
+	}
+	for _, target := range []string{"http://127.0.0.1:8080", "https://support.example.com"} {
+		if c, err := client.New(target, withToken, client.WithInsecure()); err == nil || c != nil || !strings.Contains(err.Error(), "address of REST") {
+			t.Errorf("%s: got %v", target, err)
+		}
 	}
 	c, err := client.New("127.0.0.1:1", withToken, plain, client.WithInsecure())
 	if err != nil {
@@ -301,5 +308,45 @@ func TestATokenSourceOfABackend(t *testing.T) {
 		if status.Code(err) != want {
 			t.Errorf("as %q: got %v, want %v", person, err, want)
 		}
+	}
+}
+
+// A credential in a request is another than the call's own: that it is refused says nothing of the token.
+func TestATokenInARequestIsNotTheCalls(t *testing.T) {
+	s := servertest.New(t)
+	backend := dial(t, s)
+	var made atomic.Int32
+	lea := dial(t, s, client.WithTokenSource(func(ctx context.Context) (client.Token, error) {
+		made.Add(1)
+		return backend.TokenSource("customer/lea")(ctx)
+	}))
+	_, err := lea.SignInVisitor(t.Context(), &goodshipv1.SignInVisitorRequest{VisitorToken: "gtk_stolen"})
+	if client.Metadata(err)["field"] != "visitor_token" || made.Load() != 1 {
+		t.Errorf("got %v with %d tokens, want a refusal of visitor_token with one", err, made.Load())
+	}
+}
+
+func TestTokensThatTheServerEndsAreReplaced(t *testing.T) {
+	var ahead atomic.Int64
+	s := servertest.New(t, servertest.WithClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }))
+	backend := dial(t, s)
+	var made atomic.Int32
+	lea := dial(t, s, client.WithTokenSource(func(ctx context.Context) (client.Token, error) {
+		if made.Add(1) == 1 { // as from before the server's store was restored
+			return client.Token{Value: "gtk_" + strings.Repeat("A", 48), ExpireTime: time.Now().Add(time.Hour)}, nil
+		}
+		return backend.TokenSource("customer/lea")(ctx)
+	}))
+	for want := int32(2); want < 5; want++ {
+		for range 2 {
+			if _, err := lea.ListConversations(t.Context(), nil); err != nil || made.Load() != want {
+				t.Fatalf("got %v with token %d, want none with token %d", err, made.Load(), want)
+			}
+		}
+		ahead.Add(int64(10 * time.Second))
+		if _, err := backend.RevokeTokens(t.Context(), &goodshipv1.RevokeTokensRequest{CustomerId: "lea"}); err != nil {
+			t.Fatal(err)
+		}
+		ahead.Add(int64(10 * time.Second))
 	}
 }

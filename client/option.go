@@ -32,7 +32,10 @@ func WithToken(token string) Option {
 }
 
 // WithTokenSource gives a source of tokens. One that it returned is used until shortly before its ExpireTime, or until the
-// server says CREDENTIAL_EXPIRED; then that call is made again with the next one.
+// server says CREDENTIAL_EXPIRED, CREDENTIAL_INVALID or CREDENTIAL_REVOKED; then that call is made once more with the next
+// one. If that is refused too, the call fails, and no refusal makes the Client ask the source again for about a second, then
+// two and so on, up to a minute. A source that fails is left alone for as long: calls go on with the last token while it
+// works, and then fail at once with the source's error.
 func WithTokenSource(source TokenSource) Option {
 	return func(o *options) { o.token, o.source = "", source }
 }

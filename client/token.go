@@ -78,7 +78,35 @@ type tokens struct {
 	renewTime time.Time
 	// renewal is the source's call under way, nil if there is none.
 	renewal *renewal
+	// failed is the error of the source's last call, nil if it gave a token, and failing how long it is left alone for it.
+	failed  error
+	failing backoff
+	// refusing is how long, since a token was dropped, the next one is kept although the server refuses it, until one works:
+	// who is really revoked would make a new token with each call.
+	refusing backoff
 }
+
+// The pauses of a backoff, before chance shortens them.
+const (
+	firstPause = time.Second
+	maxPause   = time.Minute
+)
+
+// backoff says when to try again what does not work. Its zero value says at once.
+type backoff struct {
+	pause time.Duration
+	until time.Time
+}
+
+// extend begins the next pause: twice the last one, and up to a quarter shorter by chance, so that programs which failed
+// together do not try again together.
+func (b *backoff) extend(now time.Time) {
+	b.pause = min(max(2*b.pause, firstPause), maxPause)
+	b.until = now.Add(b.pause - rand.N(b.pause/4))
+}
+
+// over reports whether to try again.
+func (b *backoff) over(now time.Time) bool { return !now.Before(b.until) }
 
 // renewal is a call of the source. Its result may be read once done is closed.
 type renewal struct {
@@ -101,25 +129,42 @@ func (t *tokens) close() {
 	t.renewing.Wait()
 }
 
-// use makes a call with a token, and once more with the next one if it had expired.
+// use makes a call with a token, and once more with the next one, if there is one, when the server does not take it.
 func (t *tokens) use(ctx context.Context, call func(token string) error) error {
 	token, err := t.get(ctx)
 	if err != nil {
 		return err
 	}
-	err = call(token)
-	if !IsReason(err, goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_EXPIRED) {
-		return err
+	if err = call(token); refused(err) {
+		t.drop(token, time.Now())
+		next, renewErr := t.get(ctx)
+		switch {
+		case renewErr != nil:
+			return renewErr
+		case next == token:
+			return err
+		}
+		token, err = next, call(next)
 	}
-	t.drop(token)
-	next, renewErr := t.get(ctx)
-	switch {
-	case renewErr != nil:
-		return renewErr
-	case next == token:
-		return err
+	if err == nil {
+		t.accept(token)
 	}
-	return call(next)
+	return err
+}
+
+// refused reports whether the server does not take the call's credential, which it may have taken before. One that stands in
+// a field of the request is another.
+func refused(err error) bool {
+	if Metadata(err)["field"] != "" {
+		return false
+	}
+	switch Reason(err) {
+	case goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_EXPIRED,
+		goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_INVALID, // the server's store was restored
+		goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_REVOKED: // the key that signed it, or the person's tokens until then
+		return true
+	}
+	return false
 }
 
 // get returns a token that works, as far as is known here.
@@ -137,7 +182,7 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 }
 
 // look returns the current token if it still works, or the renewal to wait for. It begins the renewal early enough that
-// nobody has to wait, as a rule.
+// nobody has to wait, as a rule, and not sooner after a failed one than the back-off says.
 func (t *tokens) look(now time.Time) (string, *renewal, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,13 +193,16 @@ func (t *tokens) look(now time.Time) (string, *renewal, error) {
 	if works && (t.current.ExpireTime.IsZero() || now.Before(t.renewTime)) {
 		return t.current.Value, nil, nil
 	}
-	if t.renewal == nil {
+	if t.renewal == nil && t.failing.over(now) {
 		t.renewal = &renewal{done: make(chan struct{})}
 		t.renewing.Add(1)
 		go t.renew(t.renewal)
 	}
-	if works {
+	switch {
+	case works:
 		return t.current.Value, nil, nil
+	case t.renewal == nil:
+		return "", nil, t.failed
 	}
 	return "", t.renewal, nil
 }
@@ -172,11 +220,13 @@ func (t *tokens) renew(r *renewal) {
 		r.err = fmt.Errorf("client: the TokenSource gave no token: %w", err)
 	}
 	t.mu.Lock()
+	t.failed, t.renewal = r.err, nil
 	if err == nil {
-		r.token = token
+		r.token, t.failing = token, backoff{}
 		t.current, t.renewTime = token, renewTime(time.Now(), token.ExpireTime)
+	} else {
+		t.failing.extend(time.Now())
 	}
-	t.renewal = nil
 	t.mu.Unlock()
 	close(r.done)
 }
@@ -191,11 +241,22 @@ func renewTime(now, expire time.Time) time.Time {
 	return expire.Add(-early - rand.N(early))
 }
 
-// drop forgets a token that the server says has expired, unless it was replaced meanwhile.
-func (t *tokens) drop(token string) {
+// drop forgets a token that the server refused, unless it was replaced meanwhile, or replaces one that was dropped just now
+// and has never worked.
+func (t *tokens) drop(token string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.source != nil && t.current.Value == token {
+	if t.source != nil && t.current.Value == token && t.refusing.over(now) {
 		t.current = Token{}
+		t.refusing.extend(now)
+	}
+}
+
+// accept takes note of a token that works: if it is refused one day, it is dropped at once.
+func (t *tokens) accept(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current.Value == token {
+		t.refusing = backoff{}
 	}
 }
