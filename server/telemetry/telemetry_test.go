@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -207,7 +208,7 @@ func gauge(r *receiver, name, workspace string) float64 {
 func TestLogs(t *testing.T) {
 	r := newReceiver(t)
 	r.environment(t)
-	var own bytes.Buffer
+	var own buffer
 	observed := start(t, &own)
 	ctx, span := observed.TracerProvider.Tracer("test").Start(t.Context(), "span")
 	log := slog.New(observed.Log).With("listener", "rest")
@@ -359,11 +360,30 @@ func TestWhatIsOffIsNotRead(t *testing.T) {
 	}
 }
 
+// buffer is a bytes.Buffer for several goroutines: an exporter that was given up in a test before may still complain, to the
+// one handler that the process has.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 // TestWhatOpenTelemetrySaysIsLogged has mistakes that only its library notices, one of them in a credential, and a warning.
 func TestWhatOpenTelemetrySaysIsLogged(t *testing.T) {
 	environment(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT=soon", "OTEL_EXPORTER_OTLP_HEADERS="+canary,
 		"OTEL_METRICS_EXPORTER=prometheus", "OTEL_LOGS_EXPORTER=none")
-	var log bytes.Buffer
+	var log buffer
 	observed, err := telemetry.Start(t.Context(), telemetry.Options{Log: slog.NewTextHandler(&log, nil)})
 	if err != nil {
 		t.Fatal(err)
