@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"buf.build/go/protovalidate"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -75,6 +76,9 @@ func (c *chain) admit(ctx context.Context, m *method, fullMethod string) (contex
 	}
 	if err := c.rates.admit(caller, endUser(ctx, caller, from), fullMethod); err != nil {
 		return nil, err
+	}
+	if caller.APIKeyID != "" && caller.Kind != goodshipv1.Caller_CALLER_WIDGET {
+		ofBackend(ctx)
 	}
 	observeCaller(ctx, caller)
 	return support.WithCaller(ctx, caller), nil

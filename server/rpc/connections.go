@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -17,6 +18,9 @@ const maxAccepted = 1000
 // slowRead is how much a connection that was ahead of its pace is read at once, in bytes: some dozen calls.
 const slowRead = 1 << 10
 
+// callBytes is how much counts as much as a call that begins: net/http throws away unseen what is reset before its turn.
+const callBytes = 1 << 10
+
 // connections bounds how many connections the public listeners have open together, so that nobody's take the last file
 // descriptor, and how many of them are one address's. What is too many is closed at once, before a byte is read.
 //
@@ -24,7 +28,7 @@ const slowRead = 1 << 10
 // of those in flight, and cost no less. A connection that is ahead of its pace is not read until it is not, and so slows its
 // caller down. To refuse them instead would be to read them all; and of a stream that its tap refuses, grpc-go keeps the
 // deadline's timer for as long as the caller likes. A stream that HTTP/2 refuses, beyond MaxStreams or reset before REST had a
-// place for it, begins no call and does not count.
+// place for it, begins no call; it counts by its bytes.
 type connections struct {
 	all, perAddress int
 	callsPerSecond  float64
@@ -81,8 +85,11 @@ func (l *boundListener) Accept() (net.Conn, error) {
 type boundConn struct {
 	net.Conn
 	leave func()
-	// pace is of the calls that begin; nil for any.
-	pace   *rate.Limiter
+	// pace is of the calls that begin; nil for any. It does not bind a backend's connection, once it has shown its key.
+	pace    *rate.Limiter
+	backend atomic.Bool
+	// read is how many bytes were read that the pace does not count yet.
+	read   int
 	of     *connections
 	closed chan struct{}
 }
@@ -102,14 +109,14 @@ func (c *connections) conn(conn net.Conn, from netip.Addr) *boundConn {
 
 // begin counts a call that begins on the connection.
 func (c *boundConn) begin() {
-	if c.pace != nil {
+	if c.pace != nil && !c.backend.Load() {
 		c.pace.Reserve() // what is ahead of the pace is a debt, which Read sits out
 	}
 }
 
 // Read waits until no more calls have begun than the pace lets. Then it takes in little, so that not hundreds begin at once.
 func (c *boundConn) Read(b []byte) (int, error) {
-	if c.pace == nil {
+	if c.pace == nil || c.backend.Load() {
 		return c.Conn.Read(b)
 	}
 	if ahead := -c.pace.Tokens(); ahead > 0 {
@@ -123,7 +130,11 @@ func (c *boundConn) Read(b []byte) (int, error) {
 		}
 		b = b[:min(len(b), slowRead)]
 	}
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b)
+	for c.read += n; c.read >= callBytes; c.read -= callBytes {
+		c.pace.Reserve()
+	}
+	return n, err
 }
 
 // Close makes room for another connection.

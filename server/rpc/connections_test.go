@@ -245,9 +245,28 @@ func TestAConnectionAheadOfItsPaceIsReadLittle(t *testing.T) {
 			if n, err := conn.Read(make([]byte, 32<<10)); n != want || err != nil {
 				t.Errorf("read %d bytes, %v, want %d", n, err, want)
 			}
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Second)
 		}
 	})
+}
+
+// What is read counts too, by the KiB; and nothing does on the connection of a backend.
+func TestWhatIsReadCountsAsCalls(t *testing.T) {
+	for backend, want := range map[bool]float64{false: -50, true: 100} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			conn := newConnections(DefaultLimits(), nil, quiet, time.Now).conn(near, netip.MustParseAddr("203.0.113.5"))
+			defer func() { _, _ = conn.Close(), far.Close() }()
+			conn.backend.Store(backend)
+			go func() { _, _ = far.Write(make([]byte, 150<<10)) }()
+			if n, err := conn.Read(make([]byte, 150<<10)); n != 150<<10 || err != nil {
+				t.Errorf("read %d bytes, %v", n, err)
+			}
+			if got := conn.pace.Tokens(); got != want {
+				t.Errorf("backend %v: %v calls are left, want %v", backend, got, want)
+			}
+		})
+	}
 }
 
 // A connection that is closed, or of a server that drains, is waited for no longer.
@@ -334,7 +353,7 @@ func TestTheLogSaysWhatToSetOnceAMinute(t *testing.T) {
 	for range 3 {
 		c.slow()
 	}
-	lines(3, "limit=--calls-per-connection is=1000")
+	lines(3, "limit=--calls-per-connection is=100")
 	now.sleep(time.Minute)
 	c.slow()
 	lines(4)

@@ -175,6 +175,7 @@ type attackable struct {
 func (s attackable) Authenticate(ctx context.Context, token, actFor string) (support.Caller, error) {
 	c, err := s.browsers.Authenticate(ctx, token, actFor)
 	if strings.HasPrefix(c.ID, "eve") {
+		c.APIKeyID = "" // who attacks is no backend
 		s.on.handle(c.ID)
 	}
 	return c, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 )
 
 // httpConnection is what requests know of the connection that they came on.
@@ -35,6 +36,21 @@ func withConnection(places int) func(context.Context, net.Conn) context.Context 
 func connectionOf(request context.Context) *httpConnection {
 	c, _ := request.Value(httpConnectionKey{}).(*httpConnection)
 	return c
+}
+
+// ofBackend says of the connection that a call came on, over gRPC or REST, that a backend has shown its key there.
+func ofBackend(ctx context.Context) {
+	if request := inprocgrpc.ClientContext(ctx); request != nil {
+		if c := connectionOf(request); c != nil && c.conn != nil {
+			c.conn.backend.Store(true)
+		}
+		return
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		if from, ok := p.Addr.(boundAddr); ok {
+			from.conn.backend.Store(true)
+		}
+	}
 }
 
 // begun counts requests on their connections. One that was reset before its turn is not served.

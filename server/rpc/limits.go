@@ -20,9 +20,10 @@ type Limits struct {
 	// MaxConnectionsPerAddress is how many of them one address has; 100. A trusted proxy is no address of this kind.
 	MaxConnectionsPerAddress int `name:"max-connections-per-address" env:"GOODSHIP_MAX_CONNECTIONS_PER_ADDRESS" default:"100" placeholder:"N" help:"How many connections one address may have open; ${default} by default."`
 
-	// CallsPerConnection is how many calls a second begin on one connection, whatever becomes of them; 1,000, after a second's
-	// worth at once, and any if it is negative. What is more waits in the network. It is not for trusted proxies.
-	CallsPerConnection float64 `name:"calls-per-connection" env:"GOODSHIP_CALLS_PER_CONNECTION" default:"1000" placeholder:"RATE" help:"How many calls a second one connection may begin, -1 for any; ${default} by default."`
+	// CallsPerConnection is how many calls a second begin on one connection, whatever becomes of them, where each KiB that is
+	// read counts as one more; 100, after a second's worth at once, and any if it is negative. What is more waits in the network. It is not for trusted proxies, nor for the
+	// connection of a backend that has shown its API key on it.
+	CallsPerConnection float64 `name:"calls-per-connection" env:"GOODSHIP_CALLS_PER_CONNECTION" default:"100" placeholder:"RATE" help:"How many calls a second one connection without an API key may begin, -1 for any; ${default} by default."`
 
 	// RatePerWorkspace is how many calls a second are made in one workspace; 2,000. End users leave half of its bucket to the
 	// rest. Each rate is that of a bucket which holds 5 seconds' worth, and limits nothing if it is negative.
@@ -68,7 +69,7 @@ func DefaultLimits() Limits {
 		MaxConnections:           10_000,
 		MaxConnectionsPerAddress: 100,
 
-		CallsPerConnection: 1000,
+		CallsPerConnection: 100,
 
 		RatePerWorkspace:   2000,
 		RatePerCaller:      50,

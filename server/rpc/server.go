@@ -238,6 +238,7 @@ func (s *Server) Serve(ctx context.Context, l *Listeners) error {
 	}
 	if l.Admin != nil {
 		admin := newConnections(s.config.Limits, s.config.TrustedProxies, s.config.Log, time.Now)
+		admin.callsPerSecond = -1 // who may call there is the operator
 		serve = append(serve, func() error { return serveHTTP(s.ops, admin.bound(l.Admin), s.adminTLS(l.Admin)) })
 	}
 	if l.Operator != nil {
