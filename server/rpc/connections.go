@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc/peer"
 )
 
 // maxAccepted is how many connections are taken a second, but for those of trusted proxies. To begin one costs as much as some
@@ -150,6 +152,16 @@ func (c *boundConn) RemoteAddr() net.Addr { return boundAddr{c.Conn.RemoteAddr()
 type boundAddr struct {
 	net.Addr
 	conn *boundConn
+}
+
+// boundOf returns the connection that a gRPC call came on; nil if it came on none that is bound.
+func boundOf(ctx context.Context) *boundConn {
+	if p, ok := peer.FromContext(ctx); ok {
+		if from, ok := p.Addr.(boundAddr); ok {
+			return from.conn
+		}
+	}
+	return nil
 }
 
 // counted returns what a connection counts for: the zero Addr if only for all of them, as a proxy's does, which are those

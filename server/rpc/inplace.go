@@ -8,7 +8,6 @@ import (
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/peer"
 )
 
 // httpConnection is what requests know of the connection that they came on.
@@ -46,10 +45,8 @@ func ofBackend(ctx context.Context) {
 		}
 		return
 	}
-	if p, ok := peer.FromContext(ctx); ok {
-		if from, ok := p.Addr.(boundAddr); ok {
-			from.conn.backend.Store(true)
-		}
+	if conn := boundOf(ctx); conn != nil {
+		conn.backend.Store(true)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 )
 
@@ -13,10 +12,8 @@ import (
 // has the rest of the message kept for as long as the connection lasts.
 func begins(readTimeout time.Duration) tap.ServerInHandle {
 	return func(ctx context.Context, _ *tap.Info) (context.Context, error) {
-		if p, ok := peer.FromContext(ctx); ok {
-			if from, ok := p.Addr.(boundAddr); ok {
-				from.conn.begin()
-			}
+		if conn := boundOf(ctx); conn != nil {
+			conn.begin()
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		timer := time.AfterFunc(readTimeout, cancel)
