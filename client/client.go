@@ -39,6 +39,11 @@
 // as answered. Only the program knows what its user saw: take it from the reply of ListMessages that was shown, or
 // do one person's reading and answering under one context made by [Reading], and the Client fills it in.
 //
+// # Watching
+//
+// [Watch] is a loop over what happens, live, which goes on where it was when the server restarts or the connection breaks. A
+// stream of WatchConversation or WatchDesk by itself carries the credential too, but is not repeated: it ends.
+//
 // # Errors
 //
 // Errors are gRPC statuses: google.golang.org/grpc/status.Code tells the code, [Reason] and its kin the rest. Decide by code

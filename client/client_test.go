@@ -15,6 +15,7 @@ import (
 
 	"github.com/goodship/goodship/client"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/servertest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -62,13 +63,16 @@ func goType(t *testing.T, m protoreflect.MessageDescriptor) reflect.Type {
 func TestEveryMethodIsReachable(t *testing.T) {
 	c := reflect.TypeFor[*client.Client]()
 	for _, m := range methods(t) {
-		if m.IsStreamingClient() || m.IsStreamingServer() {
-			t.Errorf("%s streams, which the Client has nothing for: no credential, no retries", m.FullName())
+		if m.IsStreamingClient() || m.IsStreamingServer() && !strings.HasPrefix(string(m.Name()), "Watch") {
+			t.Errorf("%s streams, which the Client has nothing for but Watch", m.FullName())
 		}
 		got, ok := c.MethodByName(string(m.Name()))
 		if !ok {
 			t.Errorf("a Client has no %s", m.FullName())
 			continue
+		}
+		if m.IsStreamingServer() {
+			continue // its type is that of Watch's argument, or Watch's tests do not compile
 		}
 		if in, out := got.Type.In(2), got.Type.Out(0); in != goType(t, m.Input()) || out != goType(t, m.Output()) {
 			t.Errorf("%s takes %v and returns %v", m.FullName(), in, out)
@@ -327,8 +331,8 @@ func TestATokenInARequestIsNotTheCalls(t *testing.T) {
 }
 
 func TestTokensThatTheServerEndsAreReplaced(t *testing.T) {
-	var ahead atomic.Int64
-	s := servertest.New(t, servertest.WithClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }))
+	clock := faketime.At(time.Now())
+	s := servertest.New(t, servertest.WithClock(clock))
 	backend := dial(t, s)
 	var made atomic.Int32
 	lea := dial(t, s, client.WithTokenSource(func(ctx context.Context) (client.Token, error) {
@@ -343,10 +347,10 @@ func TestTokensThatTheServerEndsAreReplaced(t *testing.T) {
 				t.Fatalf("got %v with token %d, want none with token %d", err, made.Load(), want)
 			}
 		}
-		ahead.Add(int64(10 * time.Second))
+		clock.Jump(10 * time.Second)
 		if _, err := backend.RevokeTokens(t.Context(), &goodshipv1.RevokeTokensRequest{CustomerId: "lea"}); err != nil {
 			t.Fatal(err)
 		}
-		ahead.Add(int64(10 * time.Second))
+		clock.Jump(10 * time.Second)
 	}
 }

@@ -142,6 +142,63 @@ func Example_pages() {
 	// Ahoy
 }
 
+func ExampleWatch() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err = c.UpsertAgent(ctx, &goodshipv1.UpsertAgentRequest{AgentId: "captain", Agent: &goodshipv1.Agent{DisplayName: "Captain"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	customer := client.ActFor(ctx, "customer/lieutenant")
+	conversation, err := c.CreateConversation(customer, &goodshipv1.CreateConversationRequest{Text: "Is anybody there?"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Read, and watch from there: nothing is missed in between, nor when the server restarts.
+	agent := client.Reading(client.ActFor(ctx, "agent/captain"))
+	read, err := c.ListMessages(agent, &goodshipv1.ListMessagesRequest{ConversationId: conversation.GetId(), NewestFirst: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	watch := &goodshipv1.WatchConversationRequest{ConversationId: conversation.GetId(), Cursor: read.GetWatchCursor()}
+
+	// Somebody else says something meanwhile.
+	_, err = c.SendMessage(customer, &goodshipv1.SendMessageRequest{ConversationId: conversation.GetId(), Text: "It stops again."})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for update, err := range client.Watch(agent, c.WatchConversation, watch) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		event := update.GetEvent()
+		if event.GetWaitAnswered() != nil {
+			fmt.Println("in time:", event.GetWaitAnswered().GetKept())
+			break
+		}
+		if sent := event.GetMessageSent(); sent != nil {
+			fmt.Println(sent.GetMessage().GetText())
+		}
+		if event.GetMessageSent().GetAsks() { // it answers what the loop has seen
+			_, err = c.SendMessage(agent, &goodshipv1.SendMessageRequest{ConversationId: conversation.GetId(), Text: "Ahoy! I look into it."})
+			if err != nil {
+				log.Fatal(err)
+			}
+		}
+	}
+	// Output:
+	// It stops again.
+	// Ahoy! I look into it.
+	// in time: true
+}
+
 func Example_errors() {
 	c, err := client.New(target, client.WithToken(key), client.WithInsecure(), client.WithActFor("customer/ben"))
 	if err != nil {

@@ -2,14 +2,17 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
@@ -37,11 +40,15 @@ func (a attempt) first(key string) string {
 // script answers the attempts of a test.
 type script func(context.Context, attempt) (proto.Message, error)
 
+// watchScript is what the streams of a test tell, until they return.
+type watchScript func(ctx context.Context, a attempt, tell func(...*goodshipv1.WatchUpdate)) error
+
 // scripted is a gRPC server that answers as a script says: what a real one does not do when a test wants it.
 type scripted struct {
 	t        *testing.T
 	listener *bufconn.Listener
 	answer   script
+	watched  watchScript
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -49,16 +56,29 @@ type scripted struct {
 
 func serve(t *testing.T, answer script) *scripted {
 	t.Helper()
-	s := &scripted{t: t, listener: bufconn.Listen(1 << 20), answer: answer}
-	server := grpc.NewServer(grpc.UnaryInterceptor(s.intercept), grpc.UnknownServiceHandler(s.unknown))
+	return (&scripted{t: t, answer: answer}).serve()
+}
+
+// serveWatches returns a server whose streams tell what a script says.
+func serveWatches(t *testing.T, watched watchScript) *scripted {
+	t.Helper()
+	return (&scripted{t: t, watched: watched}).serve()
+}
+
+func (s *scripted) serve() *scripted {
+	s.t.Helper()
+	s.listener = bufconn.Listen(1 << 20)
+	server := grpc.NewServer(grpc.UnaryInterceptor(s.intercept), grpc.StreamInterceptor(s.stream), grpc.UnknownServiceHandler(s.unknown),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second})) // as the real one's
 	goodshipv1.RegisterConversationServiceServer(server, goodshipv1.UnimplementedConversationServiceServer{})
+	goodshipv1.RegisterDeskServiceServer(server, goodshipv1.UnimplementedDeskServiceServer{})
 	goodshipv1.RegisterMessageServiceServer(server, goodshipv1.UnimplementedMessageServiceServer{})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(s.listener) }()
-	t.Cleanup(func() {
+	s.t.Cleanup(func() {
 		server.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
+		if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) { // which is before it began
+			s.t.Error(err)
 		}
 	})
 	return s
@@ -67,6 +87,25 @@ func serve(t *testing.T, answer script) *scripted {
 func (s *scripted) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	return s.answer(ctx, s.take(attempt{method: info.FullMethod, req: req.(proto.Message), md: md}))
+}
+
+func (s *scripted) stream(_ any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if s.watched == nil {
+		return handle(nil, stream)
+	}
+	var req proto.Message = &goodshipv1.WatchConversationRequest{}
+	if info.FullMethod == goodshipv1.DeskService_WatchDesk_FullMethodName {
+		req = &goodshipv1.WatchDeskRequest{}
+	}
+	if err := stream.RecvMsg(req); err != nil {
+		return err
+	}
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	return s.watched(stream.Context(), s.take(attempt{method: info.FullMethod, req: req, md: md}), func(updates ...*goodshipv1.WatchUpdate) {
+		for _, u := range updates {
+			_ = stream.SendMsg(u) // it fails when the stream has ended, which is not this side's
+		}
+	})
 }
 
 func (s *scripted) unknown(_ any, stream grpc.ServerStream) error {

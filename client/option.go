@@ -4,10 +4,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
 
 // maxReplyBytes is how large a reply may be: a page of 100 messages, each as large as it may be, has some 6 MB, and gRPC
@@ -94,7 +97,18 @@ func (c *Client) dialOptions(o options) []grpc.DialOption {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(carrier{plaintext: o.insecure}),
 		grpc.WithChainUnaryInterceptor(c.call),
+		grpc.WithChainStreamInterceptor(c.openStream),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 25 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: connectPauses(), MinConnectTimeout: 20 * time.Second}),
 		grpc.WithDefaultServiceConfig(serviceConfig()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBytes)),
 	}, o.dial...)
+}
+
+// connectPauses are gRPC's own between attempts to connect, except that they do not become minutes: who watches wants to go on
+// soon after the server is back.
+func connectPauses() grpcbackoff.Config {
+	pauses := grpcbackoff.DefaultConfig
+	pauses.MaxDelay = maxWatchPause
+	return pauses
 }

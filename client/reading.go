@@ -14,16 +14,18 @@ const maxRead = 1000
 
 type readingContext struct{}
 
-// Reading returns a context for one person who reads and then answers: what ListMessages returned under it counts as seen,
-// and SendMessage, ProposeResolution and DismissConversation under it fill in the seen_revision that they lack.
+// Reading returns a context for one person who reads and then answers: what ListMessages returned under it, and what Watch told
+// after that, counts as seen, and SendMessage, ProposeResolution and DismissConversation under it fill in the seen_revision
+// that they lack.
 //
 //	ctx = client.Reading(client.ActFor(ctx, "agent/captain"))
 //	for message, err := range c.AllMessages(ctx, …) { … }
 //	c.SendMessage(ctx, …) // answers what was read above, and nothing that came later
 //
 // A conversation counts as seen once a listing of its messages has come to the newest one: on the first page if newest first,
-// else on the last; and as it was at the listing's first page. GetConversation and the other lists show no messages and do
-// not count. What was not read under the context is not filled in, and the server refuses an answer that needs it
+// else on the last; and as it was at the listing's first page. From there on, or from the conversation's first event on, each
+// event of a watch that follows on what was seen counts as seen too, when the loop gets it. So list first, and then watch from
+// the listing's watch_cursor. GetConversation and the other lists show no messages and do not count. What was not read under the context is not filled in, and the server refuses an answer that needs it
 // (SEEN_REVISION_REQUIRED).
 //
 // The context is right for as long as what is listed under it is what one person looks at: a program that answers by
@@ -73,6 +75,22 @@ func (r *reading) note(person *string, req, reply any) {
 		s.fromNewest(listed, page)
 	} else {
 		s.fromOldest(listed, page)
+	}
+}
+
+// follow takes in what a watch told: the event that comes next after what was seen is seen.
+func (r *reading) follow(person *string, update *goodshipv1.WatchUpdate) {
+	revision := update.GetEvent().GetRevision()
+	if r == nil || revision == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := threadOf(person, update.GetConversationId())
+	if s, ok := r.seen[t]; ok && s.seen == revision-1 {
+		s.seen = revision
+	} else if !ok && revision == 1 {
+		r.sight(t).seen = revision
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -106,6 +108,78 @@ func TestReading(t *testing.T) {
 				t.Errorf("without a reading: %d, %v", said(s), err)
 			}
 		})
+	}
+}
+
+func TestAReadingFollowsAWatch(t *testing.T) {
+	type told []*goodshipv1.WatchUpdate
+	for name, tc := range map[string]struct {
+		// listed is the revision of a listing before; 0 for none.
+		listed int32
+		told   told
+		want   int32
+	}{
+		"what comes next":              {7, told{event("conv", 8), event("conv", 9)}, 9},
+		"with other things between":    {7, told{progress("a"), event("conv", 8), signal(), event("other", 3), event("conv", 9)}, 9},
+		"what was listed, again":       {7, told{event("conv", 6), event("conv", 7), event("conv", 8)}, 8},
+		"after a gap":                  {7, told{event("conv", 9), event("conv", 10)}, 7},
+		"without what came before":     {0, told{event("conv", 8), event("conv", 9)}, 0},
+		"from the beginning":           {0, told{event("conv", 1), event("conv", 2)}, 2},
+		"another one":                  {7, told{event("other", 8)}, 7},
+		"a customer's, which has none": {7, told{event("conv", 0)}, 7},
+		"what is no event":             {7, told{signal()}, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(_ context.Context, a attempt) (proto.Message, error) {
+				if _, ok := a.req.(*goodshipv1.ListMessagesRequest); ok {
+					return &goodshipv1.ListMessagesResponse{Revision: tc.listed}, nil
+				}
+				return &goodshipv1.Message{}, nil
+			})
+			s.watched = func(_ context.Context, _ attempt, tell func(...*goodshipv1.WatchUpdate)) error {
+				tell(tc.told...)
+				return failure(codes.NotFound, goodshipv1.ErrorReason_ERROR_REASON_CONVERSATION_NOT_FOUND)
+			}
+			c, ctx := s.client(WithActFor("agent/ada")), Reading(t.Context())
+			if tc.listed != 0 {
+				if _, err := c.ListMessages(ctx, &goodshipv1.ListMessagesRequest{ConversationId: "conv"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, err := range Watch(ctx, c.WatchConversation, nil) {
+				if err != nil && status.Code(err) != codes.NotFound {
+					t.Fatal(err)
+				}
+			}
+			if _, err := c.SendMessage(ctx, &goodshipv1.SendMessageRequest{ConversationId: "conv"}); err != nil || said(s) != tc.want {
+				t.Errorf("answers %d, %v, want %d", said(s), err, tc.want)
+			}
+			if _, err := c.SendMessage(ActFor(ctx, "agent/ben"), &goodshipv1.SendMessageRequest{ConversationId: "conv"}); err != nil || said(s) != 0 {
+				t.Errorf("somebody else answers %d, %v", said(s), err)
+			}
+		})
+	}
+}
+
+// An event counts as seen when the loop gets it, not when it arrives here.
+func TestAWatchIsReadOneByOne(t *testing.T) {
+	s := serve(t, func(context.Context, attempt) (proto.Message, error) { return &goodshipv1.Message{}, nil })
+	s.watched = func(ctx context.Context, _ attempt, tell func(...*goodshipv1.WatchUpdate)) error {
+		tell(event("conv", 1), event("conv", 2), event("conv", 3))
+		<-ctx.Done()
+		return nil
+	}
+	c, ctx := s.client(), Reading(t.Context())
+	for update, err := range Watch(ctx, c.WatchConversation, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.SendMessage(ctx, &goodshipv1.SendMessageRequest{ConversationId: "conv"}); err != nil || said(s) != update.GetEvent().GetRevision() {
+			t.Errorf("at %v it answers %d, %v", update, said(s), err)
+		}
+		if update.GetCursor() == "3" {
+			break
+		}
 	}
 }
 

@@ -252,6 +252,13 @@ func (t *tokens) drop(token string, now time.Time) {
 	}
 }
 
+// replaced reports whether the next call carries another token than this one.
+func (t *tokens) replaced(token string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current.Value != token
+}
+
 // accept takes note of a token that works: if it is refused one day, it is dropped at once.
 func (t *tokens) accept(token string) {
 	t.mu.Lock()

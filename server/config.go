@@ -33,6 +33,7 @@ type config struct {
 	LogLevel     string        `default:"info" enum:"debug,info,warn,error" env:"GOODSHIP_LOG_LEVEL" group:"running" help:"The least that is logged: debug, info, warn or error; ${default} by default." placeholder:"LEVEL"`
 	DrainTimeout time.Duration `default:"10s" env:"GOODSHIP_DRAIN_TIMEOUT" group:"running" help:"How long calls in flight get to end when the server stops; ${default} by default." placeholder:"DURATION"`
 
+	OverdueRate    int  `default:"500" env:"GOODSHIP_OVERDUE_RATE" group:"running" help:"How many promises and other things that fell due while the server was down are done a second once it serves; and how many conversations it goes through when settings change their times; ${default} by default." name:"overdue-rate" placeholder:"N"`
 	AcceptRollback bool `env:"GOODSHIP_ACCEPT_ROLLBACK" group:"running" help:"Open a file that lost one of its two meta pages, and with it perhaps the newest change."`
 }
 
@@ -53,6 +54,9 @@ func (*config) Help() string {
 func (c *config) Validate() error {
 	if c.DrainTimeout <= 0 {
 		return fmt.Errorf("--drain-timeout is %v: give the calls in flight some time, as in 10s", c.DrainTimeout)
+	}
+	if c.OverdueRate <= 0 {
+		return fmt.Errorf("--overdue-rate is %d: what fell due has to be done some time, as at 500 a second", c.OverdueRate)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type program struct {
 	Version kong.VersionFlag `help:"Show the version."`
 
 	Serve      config     `cmd:"" default:"withargs" help:"Serve, until SIGINT, SIGTERM or SIGHUP. This is what happens without a command."`
+	Chat       chat       `cmd:"" help:"Chat in a terminal, as a customer or an agent."`
 	Workspaces workspaces `cmd:"" help:"Make and list workspaces."`
 	Keys       keys       `cmd:"" help:"Make, list and revoke API keys: what a product's servers and pages come in with."`
 	Signing    signing    `cmd:"" help:"Make, list and revoke the keys that sign people's tokens." name:"signing-keys"`

@@ -173,7 +173,7 @@ func tryCurl(t *testing.T, text string) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	replies := strings.Split(string(out), "---\n")[1:] // the export says nothing
-	wants := []string{`"promise":"300s"`, `"displayName":"Captain"`, `{}`}
+	wants := []string{`"promise":"300s"`, `"displayName":"Captain"`, `{"watchCursor":`}
 	if len(replies) != len(wants) {
 		t.Fatalf("got %d replies, want %d:\n%s", len(replies), len(wants), out)
 	}

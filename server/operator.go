@@ -154,13 +154,18 @@ type inWorkspace struct {
 
 // asOperator does something as the operator in the workspace.
 func (w *inWorkspace) asOperator(ctx context.Context, p *place, do call) error {
-	return p.asOperator(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	return p.asOperator(ctx, w.within(do))
+}
+
+// within is a call in the workspace.
+func (w *inWorkspace) within(do call) call {
+	return func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		id, err := w.id(ctx, conn)
 		if err != nil {
 			return err
 		}
 		return do(metadata.AppendToOutgoingContext(ctx, "goodship-act-for", "workspace/"+id), conn)
-	})
+	}
 }
 
 func (w *inWorkspace) id(ctx context.Context, conn grpc.ClientConnInterface) (string, error) {

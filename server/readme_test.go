@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -18,8 +19,8 @@ import (
 func TestReadme(t *testing.T) {
 	calls := shellBlocks(t, "../README.md", "## A conversation in ten calls")
 	page := shellBlocks(t, "../README.md", "## From a page that strangers visit")
-	if len(calls) != 12 || len(page) != 3 { // two people are made known, three get tokens, then ten calls
-		t.Fatalf("got %d and %d blocks, want 12 and 3", len(calls), len(page))
+	if len(calls) != 14 || len(page) != 3 { // two people are made known, three get tokens, then ten calls, a cursor and a watch
+		t.Fatalf("got %d and %d blocks, want 14 and 3", len(calls), len(page))
 	}
 	blocks := append(calls, page...)
 	s := servertest.New(t)
@@ -47,6 +48,25 @@ func TestReadme(t *testing.T) {
 	}
 	if !slices.Equal(list.Conversations, want) {
 		t.Errorf("the tour ends with %+v, want %+v", list.Conversations, want)
+	}
+}
+
+// TestReadmeLive holds the terminals and the page of the README to what there is: TestChat runs the two terminals, and the
+// tests of examples/page the page.
+func TestReadmeLive(t *testing.T) {
+	blocks := shellBlocks(t, "../README.md", "## See it live")
+	if len(blocks) != 3 || blocks[2] != "go run ./examples/page" {
+		t.Fatalf("got %q, want two terminals and a page", blocks)
+	}
+	for _, block := range blocks[:2] {
+		args, ok := strings.CutPrefix(block, "go run ./server ")
+		parser, err := newParser(&program{}, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(strings.Fields(args)); err != nil || !ok {
+			t.Errorf("%s: %v", block, err)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func (c *config) open(ctx context.Context, p *place, how rpc.Config) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	return serve(ctx, p, kept, l, how)
+	return c.serve(ctx, p, kept, l, how)
 }
 
 // patience is how long a server that starts waits for a command, or a server that ends, to close the store.
@@ -91,17 +91,21 @@ func (c *config) openStore(folder string, how rpc.Config) (*bolt.Store, error) {
 }
 
 // serve serves a store on the listeners, and at the operators' door: under the store's lock no other server has that.
-func serve(ctx context.Context, p *place, kept *bolt.Store, l *rpc.Listeners, how rpc.Config) (err error) {
+func (c *config) serve(ctx context.Context, p *place, kept *bolt.Store, l *rpc.Listeners, how rpc.Config) (err error) {
 	if l.Operator, err = rpc.ListenOperator(ctx, filepath.Join(p.data, socketName)); err != nil {
 		return err
 	}
 	if how.OperatorKey, err = operatorKey(filepath.Join(p.data, operatorKeyName), how.Log); err != nil {
 		return err
 	}
-	svc, err := support.New(kept, support.Options{MeterProvider: how.MeterProvider})
+	svc, err := support.New(kept, support.Options{Log: how.Log, OverduePerSecond: c.OverdueRate, MeterProvider: how.MeterProvider})
 	if err != nil {
 		return err
 	}
+	if err := svc.Start(ctx); err != nil {
+		return err
+	}
+	defer svc.Close()
 	server, err := rpc.New(svc, how)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package doors_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
@@ -98,6 +100,7 @@ func foreignIDsInBodies(p *product) {
 		},
 		"ListConversations: owner_id":    func() { p.listsNone(us, &goodshipv1.ListConversationsRequest{OwnerId: mate}) },
 		"ListConversations: external_id": func() { p.listsNone(us, &goodshipv1.ListConversationsRequest{ExternalId: "case-of-nobody"}) },
+		"WatchDesk: owner_id":            func() { p.gets(us, &goodshipv1.WatchDeskRequest{OwnerId: mate}, ok) }, // and nothing comes
 		"UpdateConversation: conversation.incident_id": func() { // kept as it is sent; there are no incidents yet
 			p.gets(us, &goodshipv1.UpdateConversationRequest{
 				ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{IncidentId: "inc_abroad"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"incident_id"}},
@@ -176,6 +179,7 @@ var customersHave = []string{
 	"CreateConversation", "GetConversation", "ListConversations", "SetPersona",
 	"SendMessage", "GetMessage", "ListMessages", "EditMessage", "RedactMessage", "MarkRead",
 	"ConfirmResolution", "RejectResolution", "GetResolution", "ListResolutions", "RateConversation",
+	"WatchConversation", "GetWait", "SendSignal",
 	"SignInVisitor",
 }
 
@@ -221,6 +225,9 @@ var (
 		"GetResolution":      {"conversation_id", "number"},
 		"ListResolutions":    {"conversation_id", "page_size", "page_token"},
 		"RateConversation":   {"conversation_id", "resolution_number", "rating", "request_id"},
+		"WatchConversation":  {"conversation_id", "cursor"},
+		"GetWait":            {"conversation_id"},
+		"SendSignal":         {"conversation_id", "kind"},
 		"SignInVisitor":      {"visitor_token"},
 	}
 	refusedFields = map[string]proto.Message{
@@ -348,7 +355,7 @@ func numbersStayInside(p *product) {
 }
 
 // outsidersMay are the methods by which an agent changes a conversation that another owns.
-var outsidersMay = []string{"CreateNote", "MarkRead", "UpdateConversation", "ClaimConversation"}
+var outsidersMay = []string{"CreateNote", "MarkRead", "UpdateConversation", "ClaimConversation", "SendSignal"}
 
 // outsidersChangeNothing calls every method that changes a conversation as an agent who takes no part in it.
 func outsidersChangeNothing(p *product) {
@@ -408,25 +415,14 @@ func notesShowNowhere(p *product) {
 	}
 	before := see()
 	p.clock.Jump(time.Second)
-	for range 3 {
-		note(p, p.cast(caller{}, false), o.id)
-	}
-	us := p.agent(ada)
-	p.do(us, &goodshipv1.EditNoteRequest{ConversationId: o.id, Number: 1, Text: "inner"})
-	p.do(us, &goodshipv1.RedactNoteRequest{ConversationId: o.id, Number: 2})
-	p.do(us, &goodshipv1.InviteHelperRequest{ConversationId: o.id, AgentId: ben})
-	p.do(us, &goodshipv1.UpdateConversationRequest{
-		ConversationId: o.id, Conversation: &goodshipv1.ConversationUpdate{Labels: []string{"inner"}, Context: map[string]string{"inner": "inner"}},
-		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels", "context"}},
-	})
-	p.do(us, &goodshipv1.HandOverConversationRequest{ConversationId: o.id, ToAgentId: ben, Brief: "inner"})
-	p.do(p.agent(ben), &goodshipv1.AcceptHandOverRequest{ConversationId: o.id})
+	amongThemselves(p, o.id)
 	if after := see(); after != before {
 		p.t.Errorf("the customer's view changed: got %s, want %s", after, before)
 	}
 	if strings.Contains(before, "inner") {
 		p.t.Errorf("the customer's view holds what is not the customer's: %s", before)
 	}
+	momentsShowNowhere(p.t)
 	for name, r := range table {
 		if strings.Contains(name, "Note") {
 			p.gets(p.customer(kim), r.call(caller{kind: customers}, o), "PermissionDenied CALLER_NOT_ALLOWED")
@@ -434,26 +430,87 @@ func notesShowNowhere(p *product) {
 	}
 }
 
+// amongThemselves is all that agents do in a conversation of ada's that is not its customer's to know.
+func amongThemselves(p *product, id string) {
+	for range 3 {
+		note(p, p.cast(caller{}, false), id)
+	}
+	us := p.agent(ada)
+	p.do(us, &goodshipv1.EditNoteRequest{ConversationId: id, Number: 1, Text: "inner"})
+	p.do(us, &goodshipv1.RedactNoteRequest{ConversationId: id, Number: 2})
+	p.do(us, &goodshipv1.InviteHelperRequest{ConversationId: id, AgentId: ben})
+	p.do(us, &goodshipv1.UpdateConversationRequest{
+		ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{Labels: []string{"inner"}, Context: map[string]string{"inner": "inner"}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels", "context"}},
+	})
+	p.do(us, &goodshipv1.HandOverConversationRequest{ConversationId: id, ToAgentId: ben, Brief: "inner"})
+	p.do(p.agent(ben), &goodshipv1.AcceptHandOverRequest{ConversationId: id})
+}
+
 // customerViewIsOne reads a conversation in which everything happened, over gRPC and REST.
 func customerViewIsOne(p *product) {
+	waits := waited(p)
+	start := p.do(p.customer(kim), &goodshipv1.ListConversationsRequest{}).(*goodshipv1.ListConversationsResponse).WatchCursor
 	o := everything(p)
 	shown := map[string]bool{}
 	for _, req := range []proto.Message{
 		&goodshipv1.GetConversationRequest{ConversationId: o.id}, &goodshipv1.ListConversationsRequest{},
 		&goodshipv1.ListMessagesRequest{ConversationId: o.id}, &goodshipv1.GetMessageRequest{ConversationId: o.id, Number: 2},
 		&goodshipv1.ListResolutionsRequest{ConversationId: o.id}, &goodshipv1.GetResolutionRequest{ConversationId: o.id, Number: 1},
+		&goodshipv1.GetWaitRequest{ConversationId: waits},
+		&goodshipv1.SendSignalRequest{ConversationId: o.id, Kind: goodshipv1.SignalKind_SIGNAL_KIND_TYPING},
 	} {
 		all := p.ask(caller{credential: p.customer(kim)}, req)
 		g, r := all["gRPC"], all["REST"]
-		if g.status != nil || r.status != nil || !proto.Equal(g.reply, r.reply) {
+		if g.status != nil || r.status != nil || !proto.Equal(withoutCursor(g.reply), withoutCursor(r.reply)) {
 			p.t.Errorf("%s: got %s over REST, want what gRPC shows: %s", named(req).name, r.text(), g.text())
 			continue
 		}
 		names(g.reply.ProtoReflect(), shown)
 	}
+	for _, u := range watched(p, p.customer(kim), start) {
+		names(u.ProtoReflect(), shown)
+	}
 	if got := strings.Join(slices.Sorted(maps.Keys(shown)), "\n"); got != strings.TrimSpace(goldenCustomerView) {
 		p.t.Errorf("a customer is shown: got\n%s\nwant\n%s", got, goldenCustomerView)
 	}
+}
+
+// waited returns a conversation in which the customer waits, at risk, after enough waits to know how long it takes, at a desk that
+// is closed.
+func waited(p *product) string {
+	p.do(p.backend(), &goodshipv1.UpdateWorkspaceRequest{
+		Workspace: &goodshipv1.Workspace{
+			ContactPoints: []*goodshipv1.ContactPoint{{Kind: goodshipv1.ContactKind_CONTACT_KIND_PHONE, Value: "112"}},
+			OpeningHours: &goodshipv1.OpeningHours{TimeZone: "UTC", Intervals: []*goodshipv1.OpeningInterval{
+				{Day: goodshipv1.Weekday_WEEKDAY_WEDNESDAY, OpenMinute: 0, CloseMinute: 1},
+			}},
+		},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"contact_points", "opening_hours"}},
+	})
+	hello := &goodshipv1.CreateConversationRequest{Text: "Hello?"}
+	for range 20 {
+		p.says(p.agent(ada), p.do(p.customer("newcomer"), hello).(*goodshipv1.Conversation).Id)
+	}
+	return p.do(p.customer(kim), hello).(*goodshipv1.Conversation).Id
+}
+
+// watched returns what a customer is told who watches from a cursor, until we begin a conversation.
+func watched(p *product, c credential, cursor string) (all []*goodshipv1.WatchUpdate) {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(p.t.Context(), "authorization", "Bearer "+c.token, "goodship-act-for", c.actFor))
+	defer cancel()
+	stream, err := goodshipv1.NewConversationServiceClient(p.conn).WatchConversation(ctx, &goodshipv1.WatchConversationRequest{ConversationId: "-", Cursor: cursor})
+	for err == nil {
+		var u *goodshipv1.WatchUpdate
+		if u, err = stream.Recv(); err == nil {
+			all = append(all, u)
+		}
+		if u.GetEvent().GetOpened().GetOutreachReason() != 0 {
+			return all
+		}
+	}
+	p.t.Errorf("watch: got %v, want all that happened", err)
+	return all
 }
 
 // names adds the names of the fields that are set in a message, with their messages'.

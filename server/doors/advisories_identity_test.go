@@ -149,12 +149,18 @@ func nothingIsRemembered(p *product) {
 	signer := p.newSigner(goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER, true)
 	token := bearer(signer.token(kim))
 	p.gets(token, &goodshipv1.ListConversationsRequest{}, ok) // verified now, and remembered
+	open := p.open(p.t.Context(), token, mine(""))
 	p.do(p.backend(), &goodshipv1.RevokeSigningKeyRequest{SigningKeyId: signer.id})
 	p.gets(token, &goodshipv1.ListConversationsRequest{}, gone)
+	p.goesOn(open, gone, p.customer(kim), mine)
 
 	key := p.newKey(act)
 	p.gets(bearer(key.Secret), &goodshipv1.GetWorkspaceRequest{}, ok)
+	open = append(p.open(p.t.Context(), bearer(key.Secret), desk("")), p.open(p.t.Context(), credential{key.Secret, "agent/" + ben}, desk(""))...)
+	theirs := p.open(p.t.Context(), credential{key.Secret, "customer/" + kim}, mine(""))
 	p.do(p.backend(), &goodshipv1.RevokeApiKeyRequest{ApiKeyId: key.ApiKey.Id})
+	p.goesOn(open, gone, p.backend(), desk)
+	p.goesOn(theirs, gone, p.customer(kim), mine)
 	p.gets(bearer(key.Secret), &goodshipv1.GetWorkspaceRequest{}, gone)
 	p.gets(credential{key.Secret, "customer/" + kim}, &goodshipv1.ListConversationsRequest{}, gone)
 
@@ -162,8 +168,10 @@ func nothingIsRemembered(p *product) {
 	visitor := p.newSession(p.page, "")
 	first := &goodshipv1.CreateConversationRequest{Text: "Hello?", RequestId: "again"}
 	p.gets(bearer(visitor.Token), first, ok)
+	open = p.open(p.t.Context(), bearer(visitor.Token), mine(""))
 	p.do(p.customer(kim), &goodshipv1.SignInVisitorRequest{VisitorToken: visitor.Token})
 	p.gets(bearer(visitor.Token), first, gone)
+	p.goesOn(open, gone, p.customer(kim), mine)
 	p.gets(bearer(p.page), &goodshipv1.CreateVisitorSessionRequest{RenewalToken: visitor.RenewalToken}, gone)
 
 	// What an agent did while it took part is not shown again once it is no agent.
@@ -187,14 +195,31 @@ func revocationEndsTokens(p *product) {
 		visitor.Token: {CustomerId: visitor.VisitorId},
 	}
 	unconcerned := []string{customers.token(lou), mates.token(ben), p.session().Token}
-	for token := range tokens {
+	id := waiting(p, p.cast(caller{}, true)).id // lou's
+	staying := append(p.open(p.t.Context(), bearer(unconcerned[0]), mine("")), p.open(p.t.Context(), bearer(unconcerned[1]), desk(""))...)
+	ending := map[string][]opened{}
+	for token, revoke := range tokens {
 		p.gets(bearer(token), &goodshipv1.ListConversationsRequest{}, ok)
+		watch := mine
+		if revoke.AgentId != "" {
+			watch = desk
+		}
+		ending[token] = p.open(p.t.Context(), bearer(token), watch(""))
 	}
 	for _, revoke := range tokens {
 		p.do(p.backend(), revoke)
 	}
 	for token := range tokens {
 		p.gets(bearer(token), &goodshipv1.ListConversationsRequest{}, gone)
+		for _, w := range ending[token] {
+			w.ends(gone)
+		}
+	}
+	p.says(p.customer(lou), id)
+	for _, w := range staying {
+		if u := w.tells(); u.ConversationId != id || u.GetEvent().GetMessageSent() == nil {
+			p.t.Errorf("%s of somebody else: got %v, want lou's message", w.name, u)
+		}
 	}
 	p.gets(bearer(p.page), &goodshipv1.CreateVisitorSessionRequest{RenewalToken: visitor.RenewalToken}, gone)
 	for _, token := range append(unconcerned, p.newToken(&goodshipv1.CreateTokenRequest{CustomerId: kim})) {
@@ -214,7 +239,12 @@ func disabledAgentsAreOut(p *product) {
 	for _, c := range all {
 		p.gets(c, &goodshipv1.GetConversationRequest{ConversationId: o.id}, ok)
 	}
+	var open []opened
+	for _, c := range all {
+		open = append(open, p.open(p.t.Context(), c, desk(""))...)
+	}
 	p.do(p.backend(), &goodshipv1.DisableAgentRequest{AgentId: ada})
+	p.goesOn(open, "PermissionDenied AGENT_DISABLED", p.agent(ben), desk)
 	before := p.get(o.id)
 	for _, r := range table {
 		if m := named(r.call(caller{}, o)); !public.serves(m) {
@@ -224,7 +254,7 @@ func disabledAgentsAreOut(p *product) {
 			p.gets(c, r.call(caller{kind: agents}, o), "PermissionDenied AGENT_DISABLED")
 		}
 	}
-	if after := p.get(o.id); !proto.Equal(before, after) {
+	if after := p.get(o.id); !proto.Equal(withoutCursor(before), withoutCursor(after)) {
 		p.t.Errorf("a disabled agent changed something: got %v, want %v", after, before)
 	}
 	p.gets(p.backend(), &goodshipv1.CreateTokenRequest{AgentId: ada}, "PermissionDenied AGENT_DISABLED")

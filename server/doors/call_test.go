@@ -1,6 +1,7 @@
 package doors_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -39,6 +40,9 @@ type method struct {
 
 // full is the method's name on the wire.
 func (m method) full() string { return "/goodship.v1." + m.service + "/" + m.name }
+
+// isWatch reports whether it tells of what happens, without end.
+func (m method) isWatch() bool { return m.desc.Output().Name() == "WatchUpdate" }
 
 // methods are all methods of the contract, by their names, which are unique.
 var methods = sync.OnceValue(func() map[string]method {
@@ -103,17 +107,26 @@ func (a answer) String() string {
 	return strings.TrimSpace(codes.Code(uint32(a.status.GetCode())).String() + " " + a.reason)
 }
 
-// text is all that the caller was told, to look for words in.
+// text is all that the caller was told, to look for words in, and to compare: where to watch on from is sealed anew each time.
 func (a answer) text() string {
 	m := proto.Message(a.status)
 	if a.status == nil {
-		m = a.reply
+		m = withoutCursor(a.reply)
 	}
 	b, err := protojson.Marshal(m)
 	if err != nil {
 		return err.Error()
 	}
 	return string(b)
+}
+
+// withoutCursor returns a message without its watch_cursor.
+func withoutCursor(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	if f := m.ProtoReflect().Descriptor().Fields().ByName("watch_cursor"); f != nil {
+		m.ProtoReflect().Clear(f)
+	}
+	return m
 }
 
 // refused returns the answer that a status is.
@@ -133,7 +146,7 @@ func refused(s *statusv1.Status) answer {
 	return a
 }
 
-// overGRPC makes a call on a connection, of a stream too: its reply is then the last message.
+// overGRPC makes a call on a connection, of a stream too: its reply is then the last message, of a watch the first.
 func overGRPC(ctx context.Context, conn grpc.ClientConnInterface, c credential, req proto.Message) answer {
 	if c.token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)
@@ -141,6 +154,8 @@ func overGRPC(ctx context.Context, conn grpc.ClientConnInterface, c credential, 
 	if c.actFor != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "goodship-act-for", c.actFor)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	m := named(req)
 	reply := message(m.desc.Output())
 	var err error
@@ -155,7 +170,7 @@ func overGRPC(ctx context.Context, conn grpc.ClientConnInterface, c credential, 
 	return answer{reply: reply}
 }
 
-// drain reads a stream to its end.
+// drain reads a stream to its end, a watch until it is open.
 func drain(ctx context.Context, conn grpc.ClientConnInterface, m method, req, reply proto.Message) error {
 	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, m.full())
 	if err != nil {
@@ -172,6 +187,9 @@ func drain(ctx context.Context, conn grpc.ClientConnInterface, m method, req, re
 			return nil
 		} else if err != nil {
 			return err
+		}
+		if m.isWatch() {
+			return nil
 		}
 	}
 }
@@ -196,6 +214,10 @@ func overREST(ctx context.Context, client *http.Client, base string, c credentia
 		return answer{}, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK && named(req).isWatch() {
+		update, err := (&events{body: bufio.NewReader(resp.Body)}).next()
+		return answer{reply: update}, err
+	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return answer{}, err

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/servertest"
 	"github.com/goodship/goodship/server/store"
@@ -167,6 +169,38 @@ func (f *flock) everyCall() {
 	}
 }
 
+// watchAll watches all that happens, over gRPC and REST. What it returns ends that, and returns what each was told.
+func (f *flock) watchAll() (told func() map[string]string) {
+	f.t.Helper()
+	ctx, cancel := context.WithCancel(f.t.Context())
+	all := map[string]*strings.Builder{}
+	var group sync.WaitGroup
+	for _, req := range []proto.Message{mine(""), desk("")} {
+		c := f.customer(guest)
+		if named(req).name == "WatchDesk" {
+			c = f.agent(mate)
+		}
+		for _, w := range f.open(ctx, c, req) {
+			text := &strings.Builder{}
+			all[w.name] = text
+			group.Go(func() {
+				for u, err := w.next(); err == nil; u, err = w.next() {
+					text.WriteString(answer{reply: u}.text())
+				}
+			})
+		}
+	}
+	return func() map[string]string {
+		cancel()
+		group.Wait()
+		texts := map[string]string{}
+		for watch, text := range all {
+			texts[watch] = text.String()
+		}
+		return texts
+	}
+}
+
 // sends makes a call in every way there is, with all headers.
 func (f *flock) sends(c caller, req proto.Message) map[string]answer {
 	f.t.Helper()
@@ -316,7 +350,7 @@ func sickCalls(t *testing.T, w *watch) (secrets []string) {
 		c.Limits.RatePerWorkspace, c.Limits.RatePerCaller, c.Limits.RatePerAddress, c.Limits.SessionsPerAddress = -1, -1, -1, -1
 	}
 	b := newBareHouse(t, inside{config: config, store: func(s store.Store) store.Store { return sickStore{s, how} }})
-	h := &house{Server: &servertest.Server{GRPC: b.grpc, REST: b.rest, Admin: b.admin, OperatorKey: "gok_bare"}, clock: &clock{now: time.Now()}, http: &http.Client{Transport: &http.Transport{}}}
+	h := &house{Server: &servertest.Server{GRPC: b.grpc, REST: b.rest, Admin: b.admin, OperatorKey: "gok_bare"}, clock: faketime.At(time.Now()), http: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(h.http.CloseIdleConnections)
 	h.conn = dial(t, b.grpc)
 	h.doors = map[listener]*grpc.ClientConn{public: h.conn}
@@ -353,8 +387,14 @@ func TestCanaries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWatch(t, variables...)
 			f := newFlock(newProduct(t, newHouse(t, w.options()...), "canary-product"))
+			updates := f.watchAll()
 			f.everyCall()
 			f.badCalls()
+			for watch, text := range updates() {
+				if !strings.Contains(text, plants["text"]) {
+					t.Errorf("%s told no canary, so nothing is known of it: %s", watch, text)
+				}
+			}
 			for method := range methods() {
 				if f.held[method] == 0 {
 					t.Errorf("no call of %s succeeded, so nothing is known of it", method)
@@ -388,7 +428,7 @@ func told(t *testing.T, where, text string, secrets []string) {
 // alive checks that what was looked at was told at all.
 func alive(t *testing.T, seen map[string]string, prometheus bool) {
 	t.Helper()
-	want := map[string]string{"spans": "goodship.v1.MessageService/SendMessage", "log records": "a call failed", "log as text": within, "log as JSON": "a call panicked"}
+	want := map[string]string{"spans": "GET /v1/desk:watch", "log records": "a call failed", "log as text": within, "log as JSON": "a call panicked"}
 	if !prometheus {
 		want["metrics"] = "goodship.wait.duration"
 	}

@@ -2,6 +2,7 @@ package doors_test
 
 import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -91,6 +92,12 @@ var table = map[string]row{
 		return &goodshipv1.GetConversationRequest{ConversationId: o.id}
 	}},
 	"ListConversations": {callers: everyone, call: func(caller, object) proto.Message { return &goodshipv1.ListConversationsRequest{PageSize: 5} }},
+	"WatchConversation": {callers: everyone, of: conversation, in: owned, call: func(_ caller, o object) proto.Message {
+		return &goodshipv1.WatchConversationRequest{ConversationId: o.id}
+	}},
+	"GetWait": {callers: everyone, of: conversation, in: waiting, call: func(_ caller, o object) proto.Message {
+		return &goodshipv1.GetWaitRequest{ConversationId: o.id}
+	}},
 	"UpdateConversation": {callers: ours, of: conversation, in: waiting, call: func(_ caller, o object) proto.Message {
 		return &goodshipv1.UpdateConversationRequest{
 			ConversationId: o.id, Conversation: &goodshipv1.ConversationUpdate{Subject: "A matter"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"subject"}},
@@ -148,6 +155,9 @@ var table = map[string]row{
 	"MarkRead": {callers: people, of: conversation, in: replied, call: func(_ caller, o object) proto.Message {
 		return &goodshipv1.MarkReadRequest{ConversationId: o.id, Number: max(1, o.number)}
 	}},
+	"SendSignal": {callers: people, of: conversation, in: owned, call: func(_ caller, o object) proto.Message {
+		return &goodshipv1.SendSignalRequest{ConversationId: o.id, Kind: goodshipv1.SignalKind_SIGNAL_KIND_TYPING}
+	}},
 	"ReportDelivery": {callers: onlyKeys, of: conversation, in: replied, call: func(_ caller, o object) proto.Message {
 		return &goodshipv1.ReportDeliveryRequest{ConversationId: o.id, Number: max(1, o.number), State: goodshipv1.DeliveryState_DELIVERY_STATE_DELIVERED}
 	}},
@@ -190,11 +200,13 @@ var table = map[string]row{
 
 	// DeskService
 
+	"WatchDesk":       {callers: ours, call: func(caller, object) proto.Message { return &goodshipv1.WatchDeskRequest{} }},
+	"GetLine":         {callers: ours, call: func(caller, object) proto.Message { return &goodshipv1.GetLineRequest{} }},
 	"SetAvailability": {callers: staff, call: func(caller, object) proto.Message { return &goodshipv1.SetAvailabilityRequest{} }},
 
 	// DirectoryService
 
-	"UpsertAgent": {callers: onlyKeys, of: somebody, alone: true, absent: outcomes{backends: ok}, call: func(_ caller, o object) proto.Message {
+	"UpsertAgent": {callers: keepers, of: somebody, alone: true, absent: outcomes{backends: ok, operators: ok}, call: func(_ caller, o object) proto.Message {
 		return &goodshipv1.UpsertAgentRequest{AgentId: o.id, Agent: &goodshipv1.Agent{DisplayName: "Mate"}}
 	}},
 	"GetAgent": {callers: ours, of: agent, call: func(_ caller, o object) proto.Message { return &goodshipv1.GetAgentRequest{AgentId: o.id} }},
@@ -210,7 +222,7 @@ var table = map[string]row{
 		return &goodshipv1.ListCustomersRequest{PageSize: 100}
 	}},
 	"BlockCustomer": {callers: kinds{backends, leaders}, of: customer, call: func(_ caller, o object) proto.Message {
-		return &goodshipv1.BlockCustomerRequest{CustomerId: o.id, Reason: "Threats", UntilTime: timestamppb.New(newClock().now.AddDate(1, 0, 0))}
+		return &goodshipv1.BlockCustomerRequest{CustomerId: o.id, Reason: "Threats", UntilTime: timestamppb.New(faketime.New().Now().AddDate(1, 0, 0))}
 	}},
 
 	// AdminService

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/servertest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -17,30 +16,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// clock stands still but for Jump.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Jump(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // house is a server with its doors.
 type house struct {
 	*servertest.Server
-	clock *clock
+	clock *faketime.Clock
 	http  *http.Client
 	// doors are connections to the gRPC listeners that say nothing of who calls; conn is the public one.
 	doors map[listener]*grpc.ClientConn
@@ -49,8 +28,8 @@ type house struct {
 
 func newHouse(t *testing.T, opts ...servertest.Option) *house {
 	t.Helper()
-	c := newClock()
-	s := servertest.New(t, append([]servertest.Option{servertest.WithClock(c.Now)}, opts...)...)
+	c := faketime.New()
+	s := servertest.New(t, append([]servertest.Option{servertest.WithClock(c)}, opts...)...)
 	h := &house{Server: s, clock: c, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	h.conn = dial(t, s.GRPC)
 	h.doors = map[listener]*grpc.ClientConn{
@@ -159,7 +138,7 @@ func (p *product) do(c credential, req proto.Message) proto.Message {
 // read returns what a read shows, as JSON.
 func (p *product) read(c credential, req proto.Message) string {
 	p.t.Helper()
-	return protojson.MarshalOptions{}.Format(p.do(c, req))
+	return protojson.MarshalOptions{}.Format(withoutCursor(p.do(c, req)))
 }
 
 // image returns all that a backend and an agent can read of the product, but who is present.

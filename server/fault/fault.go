@@ -30,6 +30,7 @@ type Fault struct {
 	message  string
 	metadata map[string]string
 	details  []protoadapt.MessageV1
+	cause    error
 }
 
 // New returns a fault. The message is a sentence for a developer that says what to do next; it must hold nothing that
@@ -73,6 +74,16 @@ func Field(path, format string, args ...any) *Fault {
 	return New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "The request is invalid: %s %s.", path, description).
 		Violations(&errdetails.BadRequest_FieldViolation{Field: path, Description: description})
 }
+
+// Because returns the fault with the error that it was made of. That stays with us: it is for the log.
+func (f *Fault) Because(cause error) *Fault {
+	c := *f
+	c.cause = cause
+	return &c
+}
+
+// Cause returns the error that the fault was made of; nil if it was not, or nobody needs to know.
+func (f *Fault) Cause() error { return f.cause }
 
 // Error returns the sentence.
 func (f *Fault) Error() string { return f.message }

@@ -55,6 +55,7 @@ type bad struct {
 }
 
 const (
+	watchMethod   = goodshipv1.ConversationService_WatchConversation_FullMethodName
 	sendMethod    = goodshipv1.MessageService_SendMessage_FullMethodName
 	getMethod     = goodshipv1.ConversationService_GetConversation_FullMethodName
 	listMethod    = goodshipv1.ConversationService_ListConversations_FullMethodName
@@ -133,6 +134,13 @@ var requests = []bad{
 	{name: "a page too large", verb: "GET", path: "/v1/conversations?pageSize=101",
 		method: listMethod, request: &goodshipv1.ListConversationsRequest{PageSize: 101},
 		code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, field: "page_size", restField: "pageSize"},
+	{name: "a watch of no conversation", verb: "GET", path: "/v1/conversations/x:watch",
+		method: watchMethod, request: &goodshipv1.WatchConversationRequest{ConversationId: "x"}, code: codes.InvalidArgument, reason: "INVALID_REQUEST", field: "conversation_id", restField: "conversationId", http: 400},
+	{name: "a watch from a long cursor", verb: "GET", path: watchPath + "?cursor=" + strings.Repeat("x", 1025),
+		method: watchMethod, request: &goodshipv1.WatchConversationRequest{ConversationId: conv, Cursor: strings.Repeat("x", 1025)},
+		code: codes.InvalidArgument, reason: "INVALID_REQUEST", field: "cursor", restField: "cursor", http: 400},
+	{name: "a watch with a field that the contract lacks", method: watchMethod, request: withUnknown(&goodshipv1.WatchConversationRequest{ConversationId: conv}),
+		code: codes.InvalidArgument, reason: "UNKNOWN_FIELD", field: "999"},
 	{name: "a page token of nobody's", verb: "GET", path: "/v1/conversations?page_token=forged",
 		method: listMethod, request: &goodshipv1.ListConversationsRequest{PageToken: "forged"},
 		code: codes.InvalidArgument, reason: "INVALID_PAGE_TOKEN", http: 400},
@@ -305,6 +313,9 @@ func everything(t *testing.T, conn grpc.ClientConnInterface) string {
 	} {
 		if err := conn.Invoke(t.Context(), l.method, l.request, l.answer); err != nil {
 			t.Fatal(err)
+		}
+		if page, ok := l.answer.(*goodshipv1.ListConversationsResponse); ok {
+			page.WatchCursor = "" // sealed anew each time
 		}
 		all = append(all, protojson.Format(l.answer))
 	}

@@ -25,6 +25,7 @@ type chain struct {
 	svc          Service
 	proxies      proxies
 	rates        *rateLimiter
+	watches      *watches
 	methods      map[string]*method
 	validator    protovalidate.Validator
 	calls        *calls
@@ -46,7 +47,7 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	}
 	resp, err := c.contain(ctx, info.FullMethod, func(ctx context.Context) (any, error) {
 		m := c.methods[info.FullMethod]
-		ctx, err := c.admit(ctx, m, info.FullMethod)
+		ctx, _, err := c.admit(ctx, m, info.FullMethod)
 		if err != nil {
 			return nil, err
 		}
@@ -61,27 +62,27 @@ func (c *chain) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	return resp, err
 }
 
-// admit returns the context of a call that its caller may make.
-func (c *chain) admit(ctx context.Context, m *method, fullMethod string) (context.Context, error) {
+// admit returns the context of a call that its caller may make, and the caller.
+func (c *chain) admit(ctx context.Context, m *method, fullMethod string) (context.Context, support.Caller, error) {
 	from := c.proxies.arrivalOf(ctx)
 	caller, err := c.authenticate(ctx)
 	if err != nil {
-		return nil, c.rates.refuse(from.address, err)
+		return nil, caller, c.rates.refuse(from.address, err)
 	}
 	if err := checkOrigin(ctx, c.svc, caller.Workspace, from.origins); err != nil {
-		return nil, err
+		return nil, caller, err
 	}
 	if err := mayCall(m, fullMethod, caller); err != nil {
-		return nil, err
+		return nil, caller, err
 	}
 	if err := c.rates.admit(caller, endUser(ctx, caller, from), fullMethod); err != nil {
-		return nil, err
+		return nil, caller, err
 	}
 	if caller.APIKeyID != "" && caller.Kind != goodshipv1.Caller_CALLER_WIDGET {
 		ofBackend(ctx)
 	}
 	observeCaller(ctx, caller)
-	return support.WithCaller(ctx, caller), nil
+	return support.WithCaller(ctx, caller), caller, nil
 }
 
 // checkRequest completes a request by its headers and returns nil if it is as the contract wants it.
@@ -103,14 +104,36 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 		return c.serveOpen(srv, ss, info, next)
 	}
 	_, err := c.contain(ss.Context(), info.FullMethod, func(ctx context.Context) (any, error) {
-		m := c.methods[info.FullMethod]
-		ctx, err := c.admit(ctx, m, info.FullMethod)
+		s, leave, err := c.admitStream(ctx, ss, info.FullMethod)
 		if err != nil {
 			return nil, err
 		}
-		return nil, next(srv, &checkedStream{streamUntil{ss, ctx}, c, m})
+		defer leave()
+		return nil, next(srv, s)
 	})
+	if err != nil {
+		pushBack(ss.Context(), err)
+	}
 	return err
+}
+
+// admitStream returns a stream that its caller may open; leave must be called when it is over. It is not inlined, so that a
+// Caller does not lie on the stack for as long as the stream goes on.
+//
+//go:noinline
+func (c *chain) admitStream(ctx context.Context, ss grpc.ServerStream, fullMethod string) (_ *checkedStream, leave func(), err error) {
+	m := c.methods[fullMethod]
+	ctx, caller, err := c.admit(ctx, m, fullMethod)
+	if err != nil {
+		return nil, nil, err
+	}
+	leave = func() {}
+	if m.watch {
+		if leave, err = c.watches.enter(caller); err != nil {
+			return nil, nil, err
+		}
+	}
+	return &checkedStream{streamUntil{ss, ctx}, c, m}, leave, nil
 }
 
 // serveOpen serves a stream that anybody may open. A health watch has no end of its own, so draining ends it.
@@ -187,8 +210,10 @@ func (s *checkedStream) SendMsg(m any) error {
 		return nil
 	case s.ctx.Err() != nil:
 		return ended(s.ctx)
-	case errors.Is(err, io.EOF), status.Code(err) == codes.Unavailable, status.Code(err) == codes.Canceled:
+	case errors.Is(err, io.EOF), errors.Is(err, context.Canceled), status.Code(err) == codes.Unavailable, status.Code(err) == codes.Canceled:
 		return callEnded(codes.Canceled, "The caller ended the call before it was done")
+	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
+		return callEnded(codes.DeadlineExceeded, "The deadline passed before the call was done")
 	default:
 		return err
 	}

@@ -162,16 +162,24 @@ func TestStreamsAreDeniedByDefault(t *testing.T) {
 // A connection may break a moment before the call's context ends. That is no incident, and another error is one.
 func TestAReplyThatReachesNobodyIsTheEndOfTheCall(t *testing.T) {
 	broken := errors.New("broken")
-	for name, c := range map[string]struct{ err, want error }{
-		"the connection is gone": {status.Error(codes.Unavailable, "transport is closing"), nil},
-		"the stream was reset":   {status.Error(codes.Canceled, "reset"), nil},
-		"over REST":              {io.EOF, nil},
-		"a fault of ours":        {broken, broken},
+	for name, c := range map[string]struct {
+		err  error
+		want codes.Code
+	}{
+		"the connection is gone":            {status.Error(codes.Unavailable, "transport is closing"), codes.Canceled},
+		"the stream was reset":              {status.Error(codes.Canceled, "reset"), codes.Canceled},
+		"the deadline passed":               {status.Error(codes.DeadlineExceeded, "deadline"), codes.DeadlineExceeded},
+		"over REST":                         {io.EOF, codes.Canceled},
+		"over REST, of the request":         {context.Canceled, codes.Canceled}, // whose context ends before ours, which is its child
+		"over REST, the request's deadline": {context.DeadlineExceeded, codes.DeadlineExceeded},
+		"a fault of ours":                   {broken, codes.Internal},
 	} {
+		var book strings.Builder
 		s := &checkedStream{streamUntil: streamUntil{stubStream{send: c.err}, t.Context()}}
-		err := s.SendMsg(nil)
-		if c.want == nil && reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALL_ENDED || c.want != nil && !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
+		told := Refuser(slog.New(slog.NewTextHandler(&book, nil)))(s.SendMsg(nil))
+		ended := reasonOf(told) == goodshipv1.ErrorReason_ERROR_REASON_CALL_ENDED
+		if incident := book.Len() > 0; status.Code(told) != c.want || ended == incident || incident != (c.want == codes.Internal) {
+			t.Errorf("%s: %v, and the log has %q", name, told, &book)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

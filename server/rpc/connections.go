@@ -23,6 +23,10 @@ const slowRead = 1 << 10
 // callBytes is how much counts as much as a call that begins: net/http throws away unseen what is reset before its turn.
 const callBytes = 1 << 10
 
+// longestUnheard is how long a connection stays open whose other side acknowledges nothing. It outlasts the longest that a call
+// over HTTP may take by default; a watch, which sends every 15 seconds, is over when its reader has vanished for so long.
+const longestUnheard = 80 * time.Second
+
 // connections bounds how many connections the public listeners have open together, so that nobody's take the last file
 // descriptor, and how many of them are one address's. What is too many is closed at once, before a byte is read.
 //
@@ -78,6 +82,7 @@ func (l *boundListener) Accept() (net.Conn, error) {
 			if from.IsValid() {
 				time.Sleep(l.connections.pace.Reserve().Delay())
 			}
+			endUnheard(conn, longestUnheard)
 			return l.connections.conn(conn, from), nil
 		}
 		_ = conn.Close() // nothing was sent that could get lost
@@ -118,25 +123,39 @@ func (c *boundConn) begin() {
 
 // Read waits until no more calls have begun than the pace lets. Then it takes in little, so that not hundreds begin at once.
 func (c *boundConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b[:c.turn(len(b))])
+	c.count(n)
+	return n, err
+}
+
+// turn waits until no more calls have begun than the pace lets, and returns how much of size may be read then.
+func (c *boundConn) turn(size int) int {
 	if c.pace == nil || c.backend.Load() {
-		return c.Conn.Read(b)
+		return size
 	}
-	if ahead := -c.pace.Tokens(); ahead > 0 {
-		c.of.slow()
-		timer := time.NewTimer(time.Duration(ahead / float64(c.pace.Limit()) * float64(time.Second)))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-c.closed:
-		case <-c.of.draining:
-		}
-		b = b[:min(len(b), slowRead)]
+	ahead := -c.pace.Tokens()
+	if ahead <= 0 {
+		return size
 	}
-	n, err := c.Conn.Read(b)
+	c.of.slow()
+	timer := time.NewTimer(time.Duration(ahead / float64(c.pace.Limit()) * float64(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.closed:
+	case <-c.of.draining:
+	}
+	return min(size, slowRead)
+}
+
+// count counts bytes that were read.
+func (c *boundConn) count(n int) {
+	if c.pace == nil || c.backend.Load() {
+		return
+	}
 	for c.read += n; c.read >= callBytes; c.read -= callBytes {
 		c.pace.Reserve()
 	}
-	return n, err
 }
 
 // Close makes room for another connection.

@@ -225,7 +225,7 @@ func TestEveryMethodSaysWhoMayCall(t *testing.T) {
 // idempotent are the methods that set something to what the request says, or keep nothing, and neither append nor create.
 var idempotent = []string{
 	"MarkRead", "SetAvailability", "BlockCustomer", "UpdateWorkspace", "RevokeApiKey", "RevokeSigningKey",
-	"CreateToken", "RevokeTokens", "CreateVisitorSession", "SignInVisitor",
+	"CreateToken", "RevokeTokens", "CreateVisitorSession", "SignInVisitor", "SendSignal",
 }
 
 func TestWhatIsNotIdempotentTakesARequestID(t *testing.T) {

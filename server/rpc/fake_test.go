@@ -46,6 +46,7 @@ type fake struct {
 	goodshipv1.UnimplementedOperatorServiceServer
 
 	ready       func() error
+	drain       func()
 	send        func(context.Context, *goodshipv1.SendMessageRequest) (*goodshipv1.Message, error)
 	get         func(context.Context, *goodshipv1.GetConversationRequest) (*goodshipv1.Conversation, error)
 	update      func(context.Context, *goodshipv1.UpdateConversationRequest) (*goodshipv1.Conversation, error)
@@ -54,6 +55,15 @@ type fake struct {
 	upsertAgent func(context.Context, *goodshipv1.UpsertAgentRequest) (*goodshipv1.Agent, error)
 	check       func()
 	backup      func(grpc.ServerStreamingServer[goodshipv1.BackupStoreResponse]) error
+	watch       func(*goodshipv1.WatchConversationRequest, grpc.ServerStream) error
+	desk        func(*goodshipv1.WatchDeskRequest, grpc.ServerStream) error
+}
+
+// Drain ends the watches that a test left open.
+func (f *fake) Drain() {
+	if f.drain != nil {
+		f.drain()
+	}
 }
 
 func (f *fake) Ready() error {
@@ -149,6 +159,25 @@ func (f *fake) BackupStore(_ *goodshipv1.BackupStoreRequest, out grpc.ServerStre
 		return out.Send(&goodshipv1.BackupStoreResponse{Data: []byte("all of it")})
 	}
 	return f.backup(out)
+}
+
+func (f *fake) WatchConversation(r *goodshipv1.WatchConversationRequest, out grpc.ServerStreamingServer[goodshipv1.WatchUpdate]) error {
+	if f.watch == nil {
+		return out.SendMsg(progress("c0"))
+	}
+	return f.watch(r, out)
+}
+
+func (f *fake) WatchDesk(r *goodshipv1.WatchDeskRequest, out grpc.ServerStreamingServer[goodshipv1.WatchUpdate]) error {
+	if f.desk == nil {
+		return out.SendMsg(progress("c0"))
+	}
+	return f.desk(r, out)
+}
+
+// progress is the frame of an update that says only where a watch is.
+func progress(cursor string) *support.Frame {
+	return support.NewFrame(&goodshipv1.WatchUpdate{Cursor: cursor, Update: &goodshipv1.WatchUpdate_Progress{Progress: &goodshipv1.Progress{}}})
 }
 
 // target is a server to call.

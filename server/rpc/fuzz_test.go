@@ -33,6 +33,8 @@ type anybody struct {
 
 func (anybody) Ready() error { return nil }
 
+func (anybody) Drain() {}
+
 func (anybody) Authenticate(_ context.Context, _, actFor string) (support.Caller, error) {
 	c := support.Caller{Kind: goodshipv1.Caller_CALLER_BACKEND, Scopes: []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ADMIN}}
 	switch actFor {

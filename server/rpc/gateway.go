@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -23,21 +24,26 @@ type gateway struct {
 	routes   map[string]*route
 	proxies  proxies
 	maxBytes int
-	links    *chain
+	// eventPatience is that of the server-sent events.
+	eventPatience time.Duration
+	links         *chain
+	// channel is how calls reach the services.
+	channel *inprocgrpc.Channel
 }
 
 // newGateway returns the handler of the REST listener.
 func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
-	g := &gateway{routes: map[string]*route{}, proxies: c.TrustedProxies, maxBytes: c.Limits.MaxRequestBytes, links: links}
+	g := &gateway{routes: map[string]*route{}, proxies: c.TrustedProxies, maxBytes: c.Limits.MaxRequestBytes, eventPatience: c.eventPatience, links: links}
 	for _, m := range links.methods {
 		if m.route != nil {
 			g.routes[m.route.verb+" "+m.route.pattern] = m.route
 		}
 	}
-	channel := new(inprocgrpc.Channel).WithServerUnaryInterceptor(inPlace(links.unary)).WithServerStreamInterceptor(links.stream)
+	g.channel = new(inprocgrpc.Channel).WithCloner(frameCloner{}).
+		WithServerUnaryInterceptor(inPlace(links.unary)).WithServerStreamInterceptor(streamInPlace(links.stream))
 	middlewares := []runtime.Middleware{g.strict}
 	if observer := c.observeCalls(); observer != nil {
-		channel.WithServerStatsHandler(observer)
+		g.channel.WithServerStatsHandler(observer)
 		middlewares = []runtime.Middleware{g.named, g.strict}
 	}
 	none := func(string) (string, bool) { return "", false }
@@ -59,10 +65,13 @@ func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
 		}),
 	)
 	for _, s := range services {
-		channel.RegisterService(s.desc, svc)
-		if err := s.rest(context.Background(), g.mux, channel); err != nil {
+		g.channel.RegisterService(s.desc, svc)
+		if err := s.rest(context.Background(), g.mux, g.channel); err != nil {
 			return nil, err
 		}
+	}
+	if err := g.handleWatches(); err != nil {
+		return nil, err
 	}
 	return g.containHTTP(withCORS(svc, http.HandlerFunc(g.serve))), nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/goodship/goodship/server/fault"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -50,20 +49,13 @@ func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, err error) 
 		err = wish.Err
 	}
 	st := g.asStatus(r.Context(), err)
-	reply, info, retry := g.forREST(r, st)
+	body, info, retry := g.forREST(r, st)
 	code := runtime.HTTPStatusFromCode(st.Code())
 	if better, ok := httpStatus[info.GetReason()]; ok {
 		code = better
 	}
 	if wish != nil {
 		code = wish.HTTPStatus
-	}
-	body, err := marshalJSON(reply)
-	if err != nil {
-		// Only for a detail of a type that is not linked in; the code and the sentence are worth more than nothing.
-		g.links.log.ErrorContext(r.Context(), "an error has no JSON", "error", err)
-		body, _ = marshalJSON(status.Convert(internal(incidentID())).Proto())
-		code = http.StatusInternalServerError
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -96,9 +88,9 @@ func (g *gateway) asStatus(ctx context.Context, err error) *status.Status {
 	}
 }
 
-// forREST returns a status with violations named as REST names fields, and the details that headers and codes follow.
-func (g *gateway) forREST(r *http.Request, st *status.Status) (reply *statusv1.Status, info *errdetails.ErrorInfo, retry *errdetails.RetryInfo) {
-	reply = proto.CloneOf(st.Proto())
+// forREST returns a status as JSON, with violations named as REST names fields, and the details that headers and codes follow.
+func (g *gateway) forREST(r *http.Request, st *status.Status) (body []byte, info *errdetails.ErrorInfo, retry *errdetails.RetryInfo) {
+	reply := proto.CloneOf(st.Proto())
 	for i, d := range st.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
@@ -114,7 +106,13 @@ func (g *gateway) forREST(r *http.Request, st *status.Status) (reply *statusv1.S
 			}
 		}
 	}
-	return reply, info, retry
+	body, err := marshalJSON(reply)
+	if err != nil {
+		// Only for a detail of a type that is not linked in; the code and the sentence are worth more than nothing.
+		g.links.log.ErrorContext(r.Context(), "an error has no JSON", "error", err)
+		body, _ = marshalJSON(internal(incidentID()).GRPCStatus().Proto())
+	}
+	return body, info, retry
 }
 
 // restPath turns the path of a field as the proto has it into that of the body: in camelCase, and from the body's own

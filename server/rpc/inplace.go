@@ -65,16 +65,38 @@ func begun(next http.Handler) http.Handler {
 // inPlace runs REST's calls in the places of their connections.
 func inPlace(links grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		c := connectionOf(inprocgrpc.ClientContext(ctx))
-		if c == nil {
-			return links(ctx, req, info, next)
+		leave, err := takePlace(ctx)
+		if err != nil {
+			return nil, err
 		}
-		select {
-		case c.places <- struct{}{}:
-			defer func() { <-c.places }()
-			return links(ctx, req, info, next)
-		case <-ctx.Done():
-			return nil, ended(ctx)
+		defer leave()
+		return links(ctx, req, info, next)
+	}
+}
+
+// streamInPlace is inPlace for streams. Each is one of a request that HTTP/2 counts, so they take no place that another call
+// of the connection could have.
+func streamInPlace(links grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		leave, err := takePlace(ss.Context())
+		if err != nil {
+			return err
 		}
+		defer leave()
+		return links(srv, ss, info, next)
+	}
+}
+
+// takePlace waits for a place on the connection that a call from REST came on, and returns how to leave it.
+func takePlace(ctx context.Context) (leave func(), err error) {
+	c := connectionOf(inprocgrpc.ClientContext(ctx))
+	if c == nil {
+		return func() {}, nil
+	}
+	select {
+	case c.places <- struct{}{}:
+		return func() { <-c.places }, nil
+	case <-ctx.Done():
+		return nil, ended(ctx)
 	}
 }

@@ -114,3 +114,41 @@ func TestCallsOutliveTheirRequestsInTheirPlaces(t *testing.T) {
 		}
 	})
 }
+
+// WatchConversation takes until it is let go, too.
+func (s slowly) WatchConversation(*goodshipv1.WatchConversationRequest, grpc.ServerStreamingServer[goodshipv1.WatchUpdate]) error {
+	s.began <- struct{}{}
+	<-s.let
+	return nil
+}
+
+// So do streams, whose requests may be reset as fast as they come.
+func TestStreamsOutliveTheirRequestsInTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := slowly{began: make(chan struct{}, 10), let: make(chan struct{})}
+		channel := new(inprocgrpc.Channel).WithServerStreamInterceptor(streamInPlace(
+			func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+				return next(srv, ss)
+			}))
+		goodshipv1.RegisterConversationServiceServer(channel, s)
+		connection := withConnection(2)(t.Context(), nil)
+		for range 3 { // the third is reset before its turn
+			ctx, cancel := context.WithCancel(connection)
+			in, err := goodshipv1.NewConversationServiceClient(channel).WatchConversation(ctx, &goodshipv1.WatchConversationRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			cancel()
+			if _, err := in.Recv(); status.Code(err) != codes.Canceled {
+				t.Errorf("a stream without its caller ended with %v", err)
+			}
+			synctest.Wait()
+		}
+		close(s.let)
+		synctest.Wait()
+		if n := len(s.began); n != 2 {
+			t.Errorf("%d streams ran in two places", n)
+		}
+	})
+}

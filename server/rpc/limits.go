@@ -38,13 +38,20 @@ type Limits struct {
 	// address; 1. The bucket holds 30 at least.
 	SessionsPerAddress float64 `name:"sessions-per-address" env:"GOODSHIP_SESSIONS_PER_ADDRESS" default:"1" placeholder:"RATE" help:"How many sessions a second visitors may begin from one address, -1 for any; ${default} by default."`
 
+	// WatchesPerCaller is how many watches one customer or visitor has open at once; 20.
+	WatchesPerCaller int `name:"watches-per-caller" env:"GOODSHIP_WATCHES_PER_CALLER" default:"20" placeholder:"N" help:"How many watches one customer or visitor may have open; ${default} by default."`
+	// WatchesPerWorkspace is how many a workspace has, its agents' and backends' among them; 10,000. Customers and visitors have at
+	// most half of them.
+	WatchesPerWorkspace int `name:"watches-per-workspace" env:"GOODSHIP_WATCHES_PER_WORKSPACE" default:"10000" placeholder:"N" help:"How many watches one workspace may have open, of which customers and visitors may use half; ${default} by default."`
+
 	// HandshakeTimeout is how long a new gRPC connection may take until its first frame, TLS included; 10 s.
 	HandshakeTimeout time.Duration `name:"handshake-timeout" env:"GOODSHIP_HANDSHAKE_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long a new gRPC connection may take to begin; ${default} by default."`
 	// ReadHeaderTimeout is how long an HTTP request's headers may take, and a TLS handshake before them; 5 s.
 	ReadHeaderTimeout time.Duration `name:"read-header-timeout" env:"GOODSHIP_READ_HEADER_TIMEOUT" default:"5s" placeholder:"DURATION" help:"How long the headers of an HTTP request may take; ${default} by default."`
 	// ReadTimeout is how long a whole HTTP request may take to arrive, or a call's message over gRPC; 15 s.
 	ReadTimeout time.Duration `name:"read-timeout" env:"GOODSHIP_READ_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a whole request may take to arrive; ${default} by default."`
-	// WriteTimeout is how long an HTTP call may take from its headers to the end of its reply; 60 s.
+	// WriteTimeout is how long an HTTP call may take from its headers to the end of its reply; 60 s. A stream of events has 10 s
+	// for each instead.
 	WriteTimeout time.Duration `name:"write-timeout" env:"GOODSHIP_WRITE_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long an HTTP call may take in all; ${default} by default."`
 	// IdleTimeout is how long an HTTP connection stays open without a call; 60 s.
 	IdleTimeout time.Duration `name:"idle-timeout" env:"GOODSHIP_IDLE_TIMEOUT" default:"60s" placeholder:"DURATION" help:"How long an HTTP connection stays open without a call; ${default} by default."`
@@ -55,8 +62,8 @@ type Limits struct {
 	MaxConnectionIdle time.Duration `name:"max-connection-idle" env:"GOODSHIP_MAX_CONNECTION_IDLE" default:"5m" placeholder:"DURATION" help:"How long a gRPC connection stays open without a call; ${default} by default."`
 	// MaxConnectionAge is when a gRPC connection takes no new calls, so that clients look again where servers are; 30 min.
 	MaxConnectionAge time.Duration `name:"max-connection-age" env:"GOODSHIP_MAX_CONNECTION_AGE" default:"30m" placeholder:"DURATION" help:"When a gRPC connection takes no new calls; ${default} by default."`
-	// MaxConnectionAgeGrace is how long its calls in flight may take after that; 10 min, which is as long as a stream lives.
-	MaxConnectionAgeGrace time.Duration `name:"max-connection-age-grace" env:"GOODSHIP_MAX_CONNECTION_AGE_GRACE" default:"10m" placeholder:"DURATION" help:"How long its calls in flight may take after that; ${default} by default."`
+	// MaxConnectionAgeGrace is how long its calls in flight may take after that; 11 min, which outlives a watch.
+	MaxConnectionAgeGrace time.Duration `name:"max-connection-age-grace" env:"GOODSHIP_MAX_CONNECTION_AGE_GRACE" default:"11m" placeholder:"DURATION" help:"How long its calls in flight may take after that; ${default} by default."`
 }
 
 // DefaultLimits returns the limits of a server that was told none.
@@ -76,6 +83,9 @@ func DefaultLimits() Limits {
 		RatePerAddress:     100,
 		SessionsPerAddress: 1,
 
+		WatchesPerCaller:    20,
+		WatchesPerWorkspace: 10_000,
+
 		HandshakeTimeout:  10 * time.Second,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
@@ -85,7 +95,7 @@ func DefaultLimits() Limits {
 		KeepaliveMinTime:      20 * time.Second,
 		MaxConnectionIdle:     5 * time.Minute,
 		MaxConnectionAge:      30 * time.Minute,
-		MaxConnectionAgeGrace: 10 * time.Minute,
+		MaxConnectionAgeGrace: 11 * time.Minute,
 	}
 }
 
@@ -102,6 +112,8 @@ func (l Limits) Validate() error {
 		perSecond("rate-per-caller", l.RatePerCaller),
 		perSecond("rate-per-address", l.RatePerAddress),
 		perSecond("sessions-per-address", l.SessionsPerAddress),
+		between("watches-per-caller", l.WatchesPerCaller, 1, 1<<24),
+		between("watches-per-workspace", l.WatchesPerWorkspace, 1, 1<<24),
 		between("handshake-timeout", l.HandshakeTimeout, time.Millisecond, time.Hour),
 		between("read-header-timeout", l.ReadHeaderTimeout, time.Millisecond, time.Hour),
 		between("read-timeout", l.ReadTimeout, time.Millisecond, time.Hour),

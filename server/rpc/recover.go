@@ -52,6 +52,9 @@ func (c *chain) recovered(ctx context.Context, name string, err *error) {
 func (c *chain) asFault(ctx context.Context, name string, err error) error {
 	var f *fault.Fault
 	if errors.As(err, &f) {
+		if cause := f.Cause(); cause != nil {
+			c.logStore(ctx, name, f.Code(), cause)
+		}
 		return f
 	}
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {

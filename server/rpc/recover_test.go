@@ -18,6 +18,7 @@ import (
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/store"
+	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -137,6 +138,41 @@ func TestErrorsOfTheStoreBecomeFaultsAndDamageIsLogged(t *testing.T) {
 	}
 	if !strings.Contains(book.String(), "conv/7") {
 		t.Errorf("the log does not name the record:\n%s", book)
+	}
+}
+
+// A watch ends with a fault of its own, which has the cursor; what the store said is for the log all the same.
+func TestErrorsOfTheStoreThatEndAWatchAreLogged(t *testing.T) {
+	for name, c := range map[string]struct {
+		of   error
+		logs string
+	}{
+		"damage":                 {fmt.Errorf("record conv/7: %w", store.ErrDataLoss), "a stored record is damaged"},
+		"a store that is closed": {fmt.Errorf("record conv/7: %w", store.ErrUnavailable), "the store takes no changes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			book := &logBook{}
+			svc := &fake{watch: func(_ *goodshipv1.WatchConversationRequest, out grpc.ServerStream) error {
+				var f *fault.Fault
+				if !errors.As(support.Fault(c.of), &f) {
+					t.Error("no fault")
+				}
+				return errors.Join(out.SendMsg(progress("c1")), f.With("cursor", "c1").Because(c.of))
+			}}
+			to := serve(t, svc, rpc.Config{Log: slog.New(slog.NewTextHandler(book, nil))})
+			in := watch(t.Context(), t, to, "")
+			if err := begun(in); err != nil {
+				t.Fatal(err)
+			}
+			_, err := in.Recv()
+			_, md, _ := infoOf(err)
+			if want := status.Code(support.Fault(c.of)); status.Code(err) != want || md["cursor"] != "c1" || strings.Contains(err.Error(), "conv/7") {
+				t.Errorf("the end: %v", err)
+			}
+			if !strings.Contains(book.String(), c.logs) || !strings.Contains(book.String(), "conv/7") {
+				t.Errorf("the log has %q", book)
+			}
+		})
 	}
 }
 

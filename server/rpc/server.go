@@ -31,8 +31,8 @@
 //
 // What a caller costs is bounded before it is a caller. Connections (connections.go): how many are open, how many of one
 // address, how fast they are taken, and how fast calls begin on each. Calls in flight: MaxStreams a connection, over REST also
-// those whose requests are over (inplace.go). A message that is not sent to its end (tap.go). The address is the peer's, or
-// what a proxy that is trusted says (address.go).
+// those whose requests are over (inplace.go). Watches, which take their place for minutes (watches.go). A message that is not
+// sent to its end (tap.go). The address is the peer's, or what a proxy that is trusted says (address.go).
 //
 // # REST
 //
@@ -42,6 +42,12 @@
 // (httperror.go). Violations name fields as the body does, in camelCase, over REST, and as the proto does over gRPC; in
 // sentences the proto's names stand, which JSON takes as well.
 //
+// # Watches
+//
+// What a watch tells many is encoded once: the services send it as a support.Frame, which gRPC's codec and the channel to REST
+// pass as it is (codec.go). Over REST a watch is a stream of server-sent events (events.go). A reader who does not read holds the
+// watch up, and nothing else: no frame is kept for it but the one on its way.
+//
 // # What gRPC refuses itself
 //
 // A frame over the limit, bytes that are no message, an unknown method: grpc-go answers these before any code of ours,
@@ -49,6 +55,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -93,10 +100,20 @@ type Config struct {
 	Propagator propagation.TextMapPropagator
 	// Metrics is served as /metrics on the admin listener; nothing is if nil.
 	Metrics http.Handler
+
+	// eventPatience is how long readers of server-sent events may take; eventPatience if 0.
+	eventPatience time.Duration
 }
 
 // endTimeout is how long calls get to give up once DrainTimeout is over, and their handlers once their connections are.
 const endTimeout = 2 * time.Second
+
+// An HTTP/2 connection, gRPC's or REST's, on which nothing came in for pingAfter is asked whether anybody is there, and closed if
+// nobody says so within pingTimeout: else who vanished in the middle of a watch would count as present until its end.
+const (
+	pingAfter   = time.Minute
+	pingTimeout = 20 * time.Second
+)
 
 // Server makes a service reachable. It is used once: New, then Serve.
 type Server struct {
@@ -104,6 +121,8 @@ type Server struct {
 	config Config
 	calls  *calls
 	rates  *rateLimiter
+	// watches are those that are open.
+	watches *watches
 	// grpc and rest are for the public.
 	grpc *grpc.Server
 	rest *http.Server
@@ -124,10 +143,11 @@ func New(svc Service, c Config) (*Server, error) {
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 10 * time.Second
 	}
+	c.eventPatience = cmp.Or(c.eventPatience, eventPatience)
 	if err := c.Limits.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{svc: svc, config: c, calls: newCalls(), rates: newRateLimiter(c.Limits, time.Now)}
+	s := &Server{svc: svc, config: c, calls: newCalls(), rates: newRateLimiter(c.Limits, time.Now), watches: newWatches(c.Limits)}
 	everyone, err := s.newChain(services, public(svc))
 	if err != nil {
 		return nil, err
@@ -164,7 +184,7 @@ func (s *Server) newChain(served []service, authenticate func(context.Context) (
 		return nil, err
 	}
 	return &chain{
-		authenticate: authenticate, svc: s.svc, proxies: s.config.TrustedProxies, rates: s.rates,
+		authenticate: authenticate, svc: s.svc, proxies: s.config.TrustedProxies, rates: s.rates, watches: s.watches,
 		methods: methods, validator: validator, calls: s.calls, log: s.config.Log, storeRefusals: new(refusals),
 	}, nil
 }
@@ -176,6 +196,7 @@ func (s *Server) newGRPC(links *chain, served []service, more ...grpc.ServerOpti
 		more = append(more, grpc.StatsHandler(observer))
 	}
 	g := grpc.NewServer(append(more,
+		grpc.ForceServerCodecV2(newFrameCodec()),
 		grpc.UnaryInterceptor(links.unary),
 		grpc.StreamInterceptor(links.stream),
 		grpc.MaxRecvMsgSize(l.MaxRequestBytes),
@@ -199,6 +220,8 @@ func (s *Server) publicOptions() []grpc.ServerOption {
 		MaxConnectionIdle:     l.MaxConnectionIdle,
 		MaxConnectionAge:      l.MaxConnectionAge,
 		MaxConnectionAgeGrace: l.MaxConnectionAgeGrace,
+		Time:                  pingAfter,
+		Timeout:               pingTimeout,
 	})}
 	if s.config.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.config.TLS)))
@@ -215,8 +238,11 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 		ReadTimeout:       l.ReadTimeout,
 		WriteTimeout:      l.WriteTimeout,
 		IdleTimeout:       l.IdleTimeout,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: l.MaxStreams},
-		ErrorLog:          httpLog(s.config.Log),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: l.MaxStreams,
+			SendPingTimeout:      pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: pingTimeout,
+		},
+		ErrorLog: httpLog(s.config.Log),
 	}
 }
 
@@ -292,6 +318,7 @@ func (s *Server) adminTLS(l net.Listener) *tls.Config {
 
 // drain ends everything, politely for as long as DrainTimeout.
 func (s *Server) drain(ctx context.Context) error {
+	s.svc.Drain()
 	s.calls.drain()
 	polite, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
 	defer cancel()
@@ -307,13 +334,24 @@ func (s *Server) drain(ctx context.Context) error {
 	errGRPC := await(polite, stopped)
 	// What is in flight only gets fewer now. Left over may be REST calls whose clients went away, and operators' over HTTP.
 	s.calls.close()
-	if errREST == nil && errGRPC == nil && await(polite, s.calls.idle) == nil {
-		hard, cancel := context.WithTimeout(ctx, endTimeout)
-		defer cancel()
-		s.closeOps(hard)
-		return nil
+	if await(polite, s.calls.idle) != nil {
+		return s.stop(ctx, stopped)
 	}
-	return s.stop(ctx, stopped)
+	if errREST != nil || errGRPC != nil { // what is left are connections whose callers do not read what they were told, or say nothing
+		s.closePublic()
+	}
+	hard, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	s.closeOps(hard)
+	<-stopped
+	return nil
+}
+
+// closePublic ends the public's connections and the operators' at the socket, whatever is under way on them.
+func (s *Server) closePublic() {
+	_ = s.rest.Close()
+	s.grpc.Stop()
+	s.socket.Stop()
 }
 
 // closeOps ends the admin listener, which answered until now, when the replies that are still on their way have left.
@@ -332,9 +370,7 @@ func (s *Server) stop(ctx context.Context, stopped <-chan struct{}) error {
 	_ = await(hard, s.calls.idle)
 	_ = s.rest.Shutdown(hard)
 	_ = await(hard, stopped)
-	_ = s.rest.Close()
-	s.grpc.Stop()
-	s.socket.Stop()
+	s.closePublic()
 	s.closeOps(hard)
 	// A call that waits for its client to read ends with the connection only.
 	last, cancel := context.WithTimeout(ctx, endTimeout)

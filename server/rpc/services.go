@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -32,6 +33,8 @@ type Service interface {
 	Operator(ctx context.Context, actFor string) (support.Caller, error)
 	// AllowsOrigin reports whether a workspace, or any if it is empty, lists an origin of web pages that may call.
 	AllowsOrigin(ctx context.Context, workspace, origin string) (bool, error)
+	// Drain ends every watch, each with its cursor, and lets no more in. It does not wait for them.
+	Drain()
 	// Ready returns nil while the service can do its work, or why it cannot.
 	Ready() error
 }
@@ -78,10 +81,14 @@ type method struct {
 	// access says who may call it; nil if the contract does not say, and then nobody may.
 	access *goodshipv1.Access
 	input  protoreflect.MessageType
+	// watch is set if its replies are updates without end, each sent as a support.Frame.
+	watch bool
 	// noWorkspace is set if it is about the server as a whole, so that an operator need not name a workspace.
 	noWorkspace bool
 	// requestID and etag are the fields of the request that headers may fill; nil if it has none.
 	requestID, etag protoreflect.FieldDescriptor
+	// cursor is where a watch begins, which a header may say as well.
+	cursor protoreflect.FieldDescriptor
 	// route is where REST finds it; nil if it does not.
 	route *route
 }
@@ -131,9 +138,11 @@ func methodOf(d protoreflect.MethodDescriptor) (*method, error) {
 	m := &method{
 		name:        string(d.Name()),
 		input:       input,
+		watch:       isWatch(d),
 		noWorkspace: string(d.Parent().FullName()) == goodshipv1.OperatorService_ServiceDesc.ServiceName,
 		requestID:   stringField(d.Input(), "request_id"),
 		etag:        stringField(d.Input(), "etag"),
+		cursor:      stringField(d.Input(), "cursor"),
 	}
 	if access, ok := proto.GetExtension(d.Options(), goodshipv1.E_Access).(*goodshipv1.Access); ok && access != nil {
 		m.access = access
@@ -141,7 +150,14 @@ func methodOf(d protoreflect.MethodDescriptor) (*method, error) {
 	if rule, ok := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule); ok && rule != nil {
 		m.route, err = routeOf(m, rule)
 	}
+	if m.route != nil && d.IsStreamingServer() && !m.watch {
+		return nil, errors.New("it has a place in REST and streams what is no update, which has no form there")
+	}
 	return m, err
+}
+
+func isWatch(d protoreflect.MethodDescriptor) bool {
+	return d.IsStreamingServer() && stringField(d.Input(), "cursor") != nil && d.Output().FullName() == (*goodshipv1.WatchUpdate)(nil).ProtoReflect().Descriptor().FullName()
 }
 
 // stringField returns a singular string field by its name, or nil.

@@ -87,7 +87,7 @@ func checkHeaders(h http.Header) error {
 	unprintable := func(v string) bool {
 		return strings.ContainsFunc(v, func(c rune) bool { return c < ' ' || c > '~' })
 	}
-	for _, name := range []string{authorizationKey, actForKey, idempotencyKey, ifMatchKey} {
+	for _, name := range []string{authorizationKey, actForKey, idempotencyKey, ifMatchKey, lastEventIDKey} {
 		if slices.ContainsFunc(h.Values(name), unprintable) {
 			return malformed("The header %s holds what is not printable ASCII. Send it as the contract says.", http.CanonicalHeaderKey(name))
 		}

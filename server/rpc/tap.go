@@ -18,18 +18,22 @@ func begins(readTimeout time.Duration) tap.ServerInHandle {
 		ctx, cancel := context.WithCancel(ctx)
 		timer := time.AfterFunc(readTimeout, cancel)
 		forget := context.AfterFunc(ctx, func() { timer.Stop() }) // else a call that is over is kept until the timeout
-		return context.WithValue(ctx, arrivingKey{}, func() {
+		return context.WithValue(ctx, arrivingKey{}, &arriving{func() {
 			forget()
 			timer.Stop()
-		}), nil
+		}}), nil
 	}
 }
 
 type arrivingKey struct{}
 
+// arriving is a message that has time to be whole until stop is called. A watch lasts for long, and so keeps nothing of it.
+type arriving struct{ stop func() }
+
 // arrived says that a call's message is whole.
 func arrived(ctx context.Context) {
-	if stop, ok := ctx.Value(arrivingKey{}).(func()); ok {
-		stop()
+	if a, ok := ctx.Value(arrivingKey{}).(*arriving); ok && a.stop != nil {
+		a.stop()
+		a.stop = nil
 	}
 }

@@ -26,7 +26,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/rpc"
@@ -59,16 +58,16 @@ type Server struct {
 type Option func(*options)
 
 type options struct {
-	now    func() time.Time
+	clock  support.Clock
 	log    *slog.Logger
 	config []func(*rpc.Config)
 	traces trace.TracerProvider
 	meters metric.MeterProvider
 }
 
-// WithClock gives the server its clock, which may be called from any goroutine; time.Now by default. Due times, presence
-// and expiry follow it, of whatever credential. The times that the store gives strictly increase all the same.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+// WithClock gives the server its clock, the machine's by default; a faketime.Clock stands still until the test moves it. Due
+// times, presence and expiry follow it, of whatever credential. The times that the store gives strictly increase all the same.
+func WithClock(c support.Clock) Option { return func(o *options) { o.clock = c } }
 
 // WithLog gives the server its log; the test's output by default.
 func WithLog(log *slog.Logger) Option { return func(o *options) { o.log = log } }
@@ -92,11 +91,15 @@ func New(t testing.TB, opts ...Option) *Server {
 
 func start(t ender, opts []Option) *Server {
 	t.Helper()
-	o := options{now: time.Now, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	o := options{log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	kept, err := bolt.Open(filepath.Join(t.TempDir(), "goodship.db"), bolt.Options{Now: o.now, Log: o.log, MeterProvider: o.meters})
+	how := bolt.Options{Log: o.log, MeterProvider: o.meters}
+	if o.clock != nil {
+		how.Now = o.clock.Now
+	}
+	kept, err := bolt.Open(filepath.Join(t.TempDir(), "goodship.db"), how)
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
 	}
@@ -105,10 +108,14 @@ func start(t ender, opts []Option) *Server {
 			t.Errorf("servertest: closing the store: %v", err)
 		}
 	})
-	svc, err := support.New(kept, support.Options{Now: o.now, MeterProvider: o.meters})
+	svc, err := support.New(kept, support.Options{Clock: o.clock, Log: o.log, MeterProvider: o.meters})
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
 	}
+	if err := svc.Start(context.Background()); err != nil {
+		t.Fatalf("servertest: %v", err)
+	}
+	t.Cleanup(svc.Close)
 	s := &Server{t: t, svc: svc, http: &http.Client{Transport: &http.Transport{}}}
 	s.serve(o)
 	return s.NewWorkspace()

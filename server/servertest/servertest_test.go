@@ -7,6 +7,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/servertest"
 	"go.uber.org/goleak"
@@ -17,8 +18,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestACustomerWritesAndAnAgentFindsIt(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	s := servertest.New(t, servertest.WithClock(func() time.Time { return now }))
+	clock := faketime.New()
+	s := servertest.New(t, servertest.WithClock(clock))
 
 	directory := goodshipv1.NewDirectoryServiceClient(s.Conn(""))
 	if _, err := directory.UpsertAgent(t.Context(), &goodshipv1.UpsertAgentRequest{AgentId: "jo", Agent: &goodshipv1.Agent{DisplayName: "Jo"}}); err != nil {
@@ -29,8 +30,8 @@ func TestACustomerWritesAndAnAgentFindsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.GetCreateTime().AsTime(); got.Sub(now) < 0 || got.Sub(now) > time.Second {
-		t.Errorf("made at %v by a clock that stands at %v", got, now)
+	if got := c.GetCreateTime().AsTime(); got.Sub(clock.Now()) < 0 || got.Sub(clock.Now()) > time.Second {
+		t.Errorf("made at %v by a clock that stands at %v", got, clock.Now())
 	}
 	r := s.Do("agent/jo", "GET", "/v1/conversations?state=STATE_WAITING", "")
 	if r.Code != http.StatusOK || !strings.Contains(r.Body, c.GetId()) {

@@ -41,6 +41,9 @@ var (
 	ErrFull = errors.New("store: no space left")
 	// ErrDataLoss says that a stored record is damaged.
 	ErrDataLoss = errors.New("store: damaged record")
+	// ErrFeedPruned says that what followed a position of a feed is not kept any more, or, after a file was rolled back, that
+	// the position is beyond its end.
+	ErrFeedPruned = errors.New("store: the feed is not kept from there")
 	// ErrPageToken says that a token was not sealed for this list by this store.
 	ErrPageToken = errors.New("store: page token does not fit")
 )
@@ -123,7 +126,8 @@ type ConversationTx interface {
 	// PutDueTime sets when time next does something to a conversation by itself (zero: never) where nothing happened that
 	// could be appended: somebody read, or the settings are others. ErrNotFound if there is no such conversation.
 	PutDueTime(conversation string, due time.Time) error
-	// Append adds to a conversation's log, or begins one, with one feed entry. It returns ErrExternalIDTaken if a new
+	// Append adds to a conversation's log, or begins one, with one feed entry. A unit may append to a conversation more than once:
+	// the next one follows the head of the one before. It returns ErrExternalIDTaken if a new
 	// conversation's external id is another's, and an error if the numbers do not follow those that are there, or if the
 	// customer, the external id or the create_time is not what it was. An Append that was refused leaves nothing, and the
 	// unit may go on.
@@ -171,8 +175,9 @@ type ConversationReader interface {
 	Resolutions(ctx context.Context, workspace, conversation string, r Range) ([]*goodshipv1.Resolution, error)
 	// ReadMarks returns all marks, the customer's first, then by agent id.
 	ReadMarks(ctx context.Context, workspace, conversation string) ([]*storev1.ReadMarkRecord, error)
-	// Events returns at most limit events after a revision, in order.
-	Events(ctx context.Context, workspace, conversation string, after int32, limit int) ([]*goodshipv1.Event, error)
+	// Records returns at most limit records, in order, with what they added as it reads now: from the one that holds the
+	// revision after a given one, whose first events may be at or before that.
+	Records(ctx context.Context, workspace, conversation string, after int32, limit int) ([]*storev1.Record, error)
 }
 
 // Range is a run of numbers: at most Limit from From on, upwards, or downwards if Descending. Downwards from 0 means from
@@ -192,10 +197,23 @@ type Lister interface {
 	// ByExternalID returns the conversation that has an external id, or ErrNotFound.
 	ByExternalID(ctx context.Context, workspace, externalID string) (*storev1.Head, error)
 	// Feed returns at most limit entries after a position, in commit order: what happened in a workspace. 0 is before all.
-	// Nothing ever appears at or before a position that was returned.
+	// Nothing ever appears at or before a position that was returned. ErrFeedPruned unless the position is one from oldest to
+	// newest of FeedEnds.
 	Feed(ctx context.Context, workspace string, after int64, limit int) ([]FeedEntry, error)
-	// NextDue returns at most limit conversations, over all workspaces, by due time, then workspace and id.
-	NextDue(ctx context.Context, limit int) ([]Due, error)
+	// FeedEnds returns the positions between which a workspace's feed is kept: what follows oldest, up to newest. They are equal
+	// if nothing of it is kept, and both 0 before anything happened. Neither ever goes back.
+	FeedEnds(ctx context.Context, workspace string) (oldest, newest int64, err error)
+	// FeedOf returns at most limit entries of what happened in the conversations of customers, after a position of the
+	// workspace's feed, in its order. It reads their conversations and not the feed, so that no position is too old for it; one
+	// beyond the feed's end has nothing after it. Each call looks at every conversation of the customers, also where nothing is
+	// new: in memory at one that is RESOLVED, and into the log of each other.
+	FeedOf(ctx context.Context, workspace string, customerKeys []string, after int64, limit int) ([]FeedEntry, error)
+	// NextDue returns at most limit conversations, over all workspaces, by due time, then workspace and id, after one that was
+	// returned before (nil: from the first).
+	NextDue(ctx context.Context, after *Due, limit int) ([]Due, error)
+	// Place returns a conversation's place in its workspace's line, from 1: 1 and how many WAITING ones come before it, whoever
+	// owns them; 0 if it is not WAITING, ErrNotFound if there is no such conversation. It costs little in a line of any length.
+	Place(ctx context.Context, workspace, conversation string) (int, error)
 	// Lines returns the line of each workspace in which somebody waits, by workspace, as of one instant.
 	Lines(ctx context.Context) ([]Line, error)
 }
@@ -211,14 +229,27 @@ type FeedEntry struct {
 	// Position is dense within the workspace, from 1.
 	Position       int64
 	ConversationID string
-	// Events are those of the Append, in order.
-	Events []*goodshipv1.Event
+	// Record is that of the Append, with what it added as it reads now.
+	Record *storev1.Record
 }
 
 // Due is a conversation to which time does something.
 type Due struct {
 	Workspace, ConversationID string
 	Time                      time.Time
+}
+
+// Hint says what may have changed: a conversation, a customer, an agent, or, with all of these empty, the workspace's settings
+// or keys.
+type Hint struct {
+	Workspace string
+	// ConversationID is set with CustomerKey, whose it is, and Due, when time next does something to it (zero: never). Read marks
+	// give no hint.
+	ConversationID, CustomerKey string
+	Due                         time.Time
+	// CustomerID and AgentID are of people whose records were put, under the product's ids. Of a customer who got another id there
+	// are two hints.
+	CustomerID, AgentID string
 }
 
 // Line is a workspace's line: its conversations that are WAITING, whoever owns them.
@@ -258,6 +289,15 @@ type Keeper interface {
 	Ready() error
 	// Sealer seals page tokens and cursors under the store's key and epoch.
 	Sealer() *Sealer
+	// Notify has fn called, after each commit and before the replies of its units, with a hint of each thing that it may have
+	// changed, and of what a failed one may have; from the next commit on until stop is called, which waits for a call of fn that
+	// is under way. A hint carries no data: who wants to know reads, and finds at least what the hint was of. fn is called from one
+	// goroutine at a time and must be short, since all units wait for it: it must not wait for anything nor call the store or stop.
+	Notify(fn func(Hint)) (stop func())
+	// PruneFeed drops at most limit of the oldest entries of the workspaces' feeds, over all workspaces by their ids, whose newest
+	// event is from before a time, and reports how many it dropped, also beside an error: 0 when there are none. Along a feed the
+	// times of events are taken to grow as those of units do. The logs stay, and positions are never given again.
+	PruneFeed(ctx context.Context, before time.Time, limit int) (int, error)
 	// Backup writes a backup: each conversation and object as of one instant during the call.
 	Backup(ctx context.Context, w io.Writer) error
 	// Check compares what is stored with itself, by a full scan: checksums, numbers, indexes; deep, what each message says of

@@ -3,6 +3,7 @@ package support
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -75,7 +76,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 		if !takes(req.Etag, r.Version) {
 			return nil, etagMismatch()
 		}
-		before := proto.CloneOf(r.Workspace)
+		before := proto.CloneOf(withOnBroken(r.Workspace))
 		to, from := r.Workspace.ProtoReflect(), req.Workspace.ProtoReflect()
 		for _, path := range req.UpdateMask.Paths {
 			if field := to.Descriptor().Fields().ByName(protoreflect.Name(path)); from.Has(field) {
@@ -84,8 +85,11 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 				to.Clear(field)
 			}
 		}
-		if proto.Equal(r.Workspace, before) {
+		if proto.Equal(withOnBroken(r.Workspace), before) {
 			return nil, nil
+		}
+		if err := checkApology(r.Workspace, req.UpdateMask.Paths); err != nil {
+			return nil, err
 		}
 		r.Workspace.UpdateTime = timestamppb.New(tx.Now())
 		r.Version++
@@ -95,6 +99,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 	if err != nil {
 		return nil, err
 	}
+	s.keeper.retimed(callerFrom(ctx).Workspace, req.UpdateMask.Paths)
 	return s.GetWorkspace(ctx, &goodshipv1.GetWorkspaceRequest{})
 }
 
@@ -115,6 +120,17 @@ func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 		return fault.Field("workspace.opening_hours.time_zone", "must be the IANA name of a time zone, as in Europe/Madrid")
 	}
 	return nil
+}
+
+// checkApology refuses settings by which an apology would name no other way to reach a person.
+func checkApology(w *goodshipv1.Workspace, changed []string) error {
+	switch {
+	case w.OnBroken != goodshipv1.OnBroken_ON_BROKEN_APOLOGIZE || len(w.ContactPoints) > 0:
+		return nil
+	case slices.Contains(changed, "on_broken"):
+		return fault.Field("workspace.on_broken", "ON_BROKEN_APOLOGIZE needs at least one of contact_points: set them with it")
+	}
+	return fault.Field("workspace.contact_points", "must not be empty while on_broken is ON_BROKEN_APOLOGIZE: set that to ON_BROKEN_NONE first")
 }
 
 // CreateApiKey makes an API key and shows its secret, if it has one, once.

@@ -30,6 +30,7 @@ func TestNewWorkspace(t *testing.T) {
 		Id: w.workspace, DisplayName: "The product", PersonasAllowed: true, Promise: durationpb.New(5 * time.Minute),
 		AssumeAfter: durationpb.New(72 * time.Hour), LapseAfter: durationpb.New(14 * 24 * time.Hour),
 		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute), Etag: "1", CreateTime: got.CreateTime,
+		OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE,
 	})
 	some, err := w.HasWorkspaces(t.Context())
 	equal(t, "has workspaces", some, true)
@@ -46,11 +47,12 @@ func TestUpdateWorkspaceChangesWhatIsNamed(t *testing.T) {
 		OpeningHours: weekdays(), ContactPoints: []*goodshipv1.ContactPoint{{Kind: goodshipv1.ContactKind_CONTACT_KIND_PHONE, Value: "112"}},
 		AssumeAfter: durationpb.New(time.Hour), LapseAfter: durationpb.New(2 * time.Hour), NotifyAfter: durationpb.New(10 * time.Second),
 		AwayAfter: durationpb.New(30 * time.Second), AllowedOrigins: []string{"https://app.example"}, Id: "work_x", Etag: "x",
+		OnBroken: goodshipv1.OnBroken_ON_BROKEN_APOLOGIZE, ApologyText: "Sorry.",
 	}
 	want := do[*goodshipv1.Workspace](w, backend, &goodshipv1.GetWorkspaceRequest{})
 	for _, field := range []string{
 		"display_name", "brand_voice", "personas_allowed", "promise", "opening_hours", "contact_points", "assume_after",
-		"lapse_after", "notify_after", "away_after", "allowed_origins",
+		"lapse_after", "notify_after", "away_after", "allowed_origins", "on_broken", "apology_text",
 	} {
 		got := w.updates(give, field)
 		d := want.ProtoReflect().Descriptor().Fields()
@@ -66,8 +68,25 @@ func TestUpdateWorkspaceChangesWhatIsNamed(t *testing.T) {
 		same(t, "after "+field, got, want)
 	}
 	same(t, "read again", do[*goodshipv1.Workspace](w, ada, &goodshipv1.GetWorkspaceRequest{}), want)
-	cleared := w.updates(&goodshipv1.Workspace{}, "brand_voice", "opening_hours", "contact_points")
+	cleared := w.updates(&goodshipv1.Workspace{}, "brand_voice", "opening_hours", "contact_points", "on_broken")
 	equal(t, "cleared", cleared.BrandVoice == "" && cleared.OpeningHours == nil && len(cleared.ContactPoints) == 0, true)
+	equal(t, "on_broken cleared", cleared.OnBroken, goodshipv1.OnBroken_ON_BROKEN_NONE)
+}
+
+// TestAnApologyNamesAnotherWay refuses settings by which it would not.
+func TestAnApologyNamesAnotherWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sorry := &goodshipv1.Workspace{OnBroken: goodshipv1.OnBroken_ON_BROKEN_APOLOGIZE}
+	w.refuses(backend, &goodshipv1.UpdateWorkspaceRequest{Workspace: sorry, UpdateMask: mask("on_broken")}, "InvalidArgument INVALID_REQUEST workspace.on_broken")
+	w.apologizes()
+	none := &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{}, UpdateMask: mask("contact_points")}
+	w.refuses(backend, none, "InvalidArgument INVALID_REQUEST workspace.contact_points")
+	w.updates(sorry, "on_broken") // as it is
+	got := w.updates(&goodshipv1.Workspace{OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE}, "contact_points", "on_broken")
+	equal(t, "contact points", len(got.ContactPoints), 0)
+	etag := got.Etag
+	equal(t, "etag after UNSPECIFIED, which is NONE", w.updates(&goodshipv1.Workspace{}, "on_broken").Etag, etag)
 }
 
 // weekdays are opening hours: Monday to Friday, nine to five in Madrid.
@@ -135,7 +154,9 @@ func TestSettingsHaveBounds(t *testing.T) {
 func TestPromiseInOpeningHours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t) // it is Sunday, 10:00 in Madrid
-	due := func(id string) string { return w.reads(backend, id).Promise.DueTime.AsTime().Format(time.RFC3339) }
+	due := func(id string) string {
+		return w.reads(backend, id).AnswerPromise.DueTime.AsTime().Format(time.RFC3339)
+	}
 	before := w.opens(kim, "Hello?")
 	equal(t, "due, always open", due(before), "2026-03-01T09:05:00Z")
 	w.updates(&goodshipv1.Workspace{OpeningHours: weekdays(), Promise: durationpb.New(time.Hour)}, "opening_hours", "promise")

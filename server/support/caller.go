@@ -39,6 +39,8 @@ type Caller struct {
 	// store's clock; zero if it does not say.
 	byToken bool
 	issued  time.Time
+	// expires is when the credential does, by the service's clock; zero if never.
+	expires time.Time
 	// madeBy is the API key that a token was made with, and signedBy the signing key; empty if none was.
 	madeBy, signedBy string
 	// agent is the record of an agent who calls. It is there in units only.
@@ -181,6 +183,9 @@ func (s *Service) byAPIKey(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, expiredCredential(key.ExpireTime.AsTime(), "Make another API key with CreateApiKey.")
 	}
 	c := Caller{Kind: goodshipv1.Caller_CALLER_BACKEND, Workspace: r.WorkspaceId, APIKeyID: key.Id, Scopes: key.Scopes}
+	if key.ExpireTime != nil {
+		c.expires = key.ExpireTime.AsTime()
+	}
 	if key.Kind == goodshipv1.ApiKeyKind_API_KEY_KIND_PUBLISHABLE {
 		c.Kind = goodshipv1.Caller_CALLER_WIDGET
 	}
@@ -241,23 +246,43 @@ func (c Caller) atMost(agent *storev1.AgentRecord) (Caller, error) {
 	return c, nil
 }
 
-// asCustomer returns the caller with the keys of the customer, or of the one that a visitor signed in as whom an API key
-// acts for.
+// asCustomer returns the caller with the keys of the customer that it is.
 func (s *Service) asCustomer(ctx context.Context, c Caller) (Caller, error) {
-	customer, err := s.store.Customer(ctx, c.Workspace, c.ID)
+	customer, err := s.knows(ctx, c)
 	if errors.Is(err, store.ErrNotFound) {
 		c.CustomerKeys = []string{newID(customerPrefix)}
 		return c, nil
 	} else if err != nil {
 		return Caller{}, err
 	}
-	if err := c.checkCustomer(customer); err != nil {
-		return Caller{}, err
-	}
-	if customer, err = person(customer, nil, s.underKey(ctx, c.Workspace)); err != nil {
-		return Caller{}, err
-	}
 	return c.knownAs(customer), nil
+}
+
+// knows returns the record of the customer that a caller is, or of the one that a visitor signed in as whom an API key acts
+// for; or store.ErrNotFound.
+func (s *Service) knows(ctx context.Context, c Caller) (*storev1.CustomerRecord, error) {
+	customer, err := s.store.Customer(ctx, c.Workspace, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkCustomer(customer); err != nil {
+		return nil, err
+	}
+	return person(customer, nil, s.underKey(ctx, c.Workspace))
+}
+
+// again returns a caller who was let in before as they are now, or why they may not call any more, and the principal whose
+// record says so.
+func (s *Service) again(ctx context.Context, c Caller) (Caller, string, error) {
+	now, err := c.in(callerReader{ctx, s.store, c.Workspace})
+	if err != nil || !c.isCustomer() {
+		return now, c.principal(), err
+	}
+	customer, err := s.knows(ctx, c)
+	if err != nil { // who is not known yet may be so at any time
+		return c, c.principal(), orMissing(err, nil)
+	}
+	return c.knownAs(customer), "customer/" + customer.Customer.Id, nil
 }
 
 // checkCustomer returns nil if what a customer's or visitor's record says lets them call with what they came with. Who

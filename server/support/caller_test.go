@@ -12,7 +12,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/store/storetest"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -230,7 +230,7 @@ func TestUnknownCustomerLeavesNothing(t *testing.T) {
 // TestWorkspacesAreApart looks from one workspace for what is in another, under the same names.
 func TestWorkspacesAreApart(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	ours := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 	theirs := foundWorld(t, clock, ours.store)
 	their := theirs.opens(kim, "Hello?")

@@ -222,10 +222,7 @@ func (w *world) onlyFaults(req proto.Message, err error) {
 // checkLog reads a conversation's log by itself and holds it to the design's invariants 3 and 15.
 func (w *world) checkLog(id string, witness *witness) {
 	w.t.Helper()
-	events, err := w.store.Events(w.t.Context(), w.workspace, id, 0, everything)
-	if err != nil {
-		w.t.Fatalf("read the log: %v", err)
-	}
+	events := w.log(id)
 	l := logReader{world: w, witness: witness}
 	for i, e := range events {
 		equal(w.t, "revision", e.Revision, int32(i+1))

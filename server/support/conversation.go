@@ -125,7 +125,7 @@ func (s *Service) open(tx store.Tx, c Caller, customer *storev1.CustomerRecord, 
 	if situation.Outreach, err = unansweredOutreach(tx, customer); err != nil {
 		return nil, err
 	}
-	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people}
+	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people, before: standing(head)}
 	if err := u.Open(content, reason); err != nil {
 		return nil, err
 	}
@@ -161,11 +161,12 @@ func (s *Service) GetConversation(ctx context.Context, req *goodshipv1.GetConver
 	if err != nil {
 		return nil, err
 	}
+	cursor := s.watchCursor(callerFrom(ctx), head)
 	conv, err := s.seen(ctx, head)
 	if err != nil {
 		return nil, err
 	}
-	conv.ReadMarks = marks
+	conv.ReadMarks, conv.WatchCursor = marks, cursor
 	return conv, nil
 }
 
@@ -180,6 +181,12 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 	if err != nil {
 		return nil, err
 	}
+	reply := &goodshipv1.ListConversationsResponse{}
+	if p.after == nil {
+		if reply.WatchCursor, err = s.listCursor(ctx, c); err != nil {
+			return nil, err
+		}
+	}
 	var heads []*storev1.Head
 	var next *store.Position
 	if req.ExternalId != "" {
@@ -190,7 +197,6 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 	if err != nil {
 		return nil, err
 	}
-	reply := &goodshipv1.ListConversationsResponse{}
 	if short := fitting(heads); len(short) < len(heads) {
 		heads, next = short, positionIn(q.Order, short[len(short)-1])
 	}

@@ -22,7 +22,7 @@ func TestHelloToSolved(t *testing.T) {
 	do[*goodshipv1.Conversation](w, ada, &goodshipv1.SetPersonaRequest{ConversationId: id, Persona: &goodshipv1.Persona{DisplayName: "Captain of the good ship"}})
 	w.says(ada, id, "Captain here. What troubles you?")
 	w.stands(id, "ANSWERED owner=ada helpers=")
-	equal(t, "promise", w.reads(kim, id).Promise.State, goodshipv1.PromiseState_PROMISE_STATE_KEPT)
+	equal(t, "promise", w.reads(kim, id).AnswerPromise.State, goodshipv1.PromiseState_PROMISE_STATE_KEPT)
 
 	w.clock.Jump(time.Minute)
 	w.says(kim, id, "The engine, Captain.")
@@ -69,9 +69,9 @@ func TestCreateConversation(t *testing.T) {
 		Id: got.Id, CustomerId: "kim", State: waiting, Subject: "A film", ExternalId: "case-1", MessageCount: 1, PublicRevision: 3, Etag: got.Etag,
 		Participants: []*goodshipv1.Participant{{Number: 1, Kind: goodshipv1.SenderKind_SENDER_KIND_CUSTOMER}},
 		CreateTime:   now, UpdateTime: now, ActivityTime: now,
-		Promise: &goodshipv1.Promise{State: goodshipv1.PromiseState_PROMISE_STATE_RUNNING, StartTime: now, DueTime: w.reads(kim, got.Id).Promise.DueTime},
+		AnswerPromise: &goodshipv1.Promise{State: goodshipv1.PromiseState_PROMISE_STATE_RUNNING, StartTime: now, DueTime: w.reads(kim, got.Id).AnswerPromise.DueTime},
 	})
-	equal(t, "due after", got.Promise.DueTime.AsTime().Sub(now.AsTime()), 5*time.Minute)
+	equal(t, "due after", got.AnswerPromise.DueTime.AsTime().Sub(now.AsTime()), 5*time.Minute)
 	inner := w.reads(ada, got.Id)
 	equal(t, "customer", inner.CustomerId, "kim")
 	equal(t, "context", inner.Context["device"], "TV")
@@ -215,7 +215,7 @@ func TestDismiss(t *testing.T) {
 	got := do[*goodshipv1.Conversation](w, ada, dismiss)
 	equal(t, "outcome", got.Outcome, goodshipv1.Outcome_OUTCOME_DISMISSED)
 	equal(t, "reason", got.DismissReason, goodshipv1.DismissReason_DISMISS_REASON_SPAM)
-	equal(t, "promise", got.Promise.State, goodshipv1.PromiseState_PROMISE_STATE_CANCELED)
+	equal(t, "promise", got.AnswerPromise.State, goodshipv1.PromiseState_PROMISE_STATE_CANCELED)
 	seen := w.reads(kim, id)
 	equal(t, "outcome, for the customer", seen.Outcome, goodshipv1.Outcome_OUTCOME_DISMISSED)
 	equal(t, "reason, for the customer", seen.DismissReason, 0)

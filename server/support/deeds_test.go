@@ -72,6 +72,10 @@ var deeds = map[string]deed{
 		return &goodshipv1.CreateConversationRequest{Text: "Hello?", Subject: "A matter"}
 	}},
 	"GetConversation": {kim, waits, func(_ *world, id string) proto.Message { return &goodshipv1.GetConversationRequest{ConversationId: id} }},
+	"WatchConversation": {kim, waits, func(_ *world, id string) proto.Message {
+		return &goodshipv1.WatchConversationRequest{ConversationId: id}
+	}},
+	"GetWait": {kim, waits, func(_ *world, id string) proto.Message { return &goodshipv1.GetWaitRequest{ConversationId: id} }},
 	"UpdateConversation": {backend, waits, func(_ *world, id string) proto.Message {
 		return &goodshipv1.UpdateConversationRequest{
 			ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{Subject: "Better"}, UpdateMask: mask("subject"),
@@ -122,6 +126,7 @@ var deeds = map[string]deed{
 	"MarkRead": {kim, replied, func(_ *world, id string) proto.Message {
 		return &goodshipv1.MarkReadRequest{ConversationId: id, Number: 2}
 	}},
+	"SendSignal": {kim, waits, func(_ *world, id string) proto.Message { return signal(id, typing) }},
 	"ReportDelivery": {backend, replied, func(_ *world, id string) proto.Message {
 		return &goodshipv1.ReportDeliveryRequest{ConversationId: id, Number: 2, State: goodshipv1.DeliveryState_DELIVERY_STATE_FAILED, Failure: "No such address"}
 	}},

@@ -11,8 +11,8 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
-	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -42,6 +42,9 @@ var aboutRequests = map[string]provocation{
 	"INVALID_PAGE_TOKEN": {ada, waits, on(func(string) *goodshipv1.ListConversationsRequest {
 		return &goodshipv1.ListConversationsRequest{PageToken: "x"}
 	}), "InvalidArgument INVALID_PAGE_TOKEN"},
+	"INVALID_CURSOR": {kim, waits, on(func(id string) *goodshipv1.WatchConversationRequest {
+		return &goodshipv1.WatchConversationRequest{ConversationId: id, Cursor: "x"}
+	}), "InvalidArgument INVALID_CURSOR"},
 	"ETAG_MISMATCH": {ada, waits, on(func(id string) *goodshipv1.ClaimConversationRequest {
 		return &goodshipv1.ClaimConversationRequest{ConversationId: id, Etag: "1"}
 	}), "Aborted ETAG_MISMATCH"},
@@ -186,7 +189,8 @@ func TestRefusals(t *testing.T) {
 		"CREDENTIAL_EXPIRED", "CREDENTIAL_REVOKED", // TestKeyEnds
 		"WORKSPACE_NOT_FOUND",                          // TestOperator
 		"STORE_UNAVAILABLE", "STORE_FULL", "DATA_LOSS", // TestStoreFails
-		"SECRET_ALREADY_SHOWN", // TestReplayReadsAsNow
+		"SECRET_ALREADY_SHOWN",                               // TestReplayReadsAsNow
+		"CURSOR_TOO_OLD", "WATCH_STALLED", "SERVER_STOPPING", // watch_test.go
 	}
 	for _, table := range []map[string]provocation{aboutRequests, aboutAnswers, aboutPeople} {
 		for reason, p := range table {
@@ -203,7 +207,7 @@ func TestRefusals(t *testing.T) {
 	}
 	transport := []string{
 		"UNKNOWN_FIELD", "MALFORMED_REQUEST", "REQUEST_TOO_LARGE", "PATH_NOT_FOUND", "METHOD_NOT_ALLOWED", "CREDENTIAL_MISSING",
-		"CALLER_NOT_ALLOWED", "INTERNAL", "CALL_ENDED", "UNSPECIFIED", "RATE_LIMITED", "ORIGIN_NOT_ALLOWED",
+		"CALLER_NOT_ALLOWED", "INTERNAL", "CALL_ENDED", "UNSPECIFIED", "RATE_LIMITED", "ORIGIN_NOT_ALLOWED", "TOO_MANY_WATCHES",
 	}
 	for _, name := range goodshipv1.ErrorReason_name {
 		reason := strings.TrimPrefix(name, "ERROR_REASON_")
@@ -216,7 +220,7 @@ func TestRefusals(t *testing.T) {
 // TestStoreFails looks at how the store's own failures cross the API.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
 	w.by(kim)
@@ -257,7 +261,7 @@ func (b blind) Agent(id string) (*storev1.AgentRecord, error) {
 // TestOwnerCannotBeRead damages the record of an owner whose presence a call by another depends on.
 func TestOwnerCannotBeRead(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
 	id := owned(w)

@@ -22,3 +22,26 @@ const MaxVerifiedTokens = 2 * maxYoungTokens
 
 // SealToken seals a token, as the service does.
 var SealToken = (*Service).sealToken
+
+// Watched returns how many scopes somebody watches, and how many persons' bells they listen to.
+func Watched(s *Service) (topics, bells int) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	for _, of := range s.hub.bells {
+		bells += len(of)
+	}
+	return len(s.hub.topics) + len(s.hub.ofKey), bells
+}
+
+// Kept returns how many items and notices the service keeps for streams that were not told them yet.
+func Kept(s *Service) int {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	kept := 0
+	for _, t := range s.hub.topics {
+		t.mu.Lock()
+		kept += len(t.tail.items) + len(t.board.posted) + len(t.touched)
+		t.mu.Unlock()
+	}
+	return kept
+}

@@ -57,7 +57,7 @@ func (s *Service) ListMessages(ctx context.Context, req *goodshipv1.ListMessages
 		return nil, err
 	}
 	from, count := numbers(p, head.Conversation.MessageCount, req.NewestFirst)
-	reply := &goodshipv1.ListMessagesResponse{Revision: head.Conversation.Revision}
+	reply := &goodshipv1.ListMessagesResponse{Revision: head.Conversation.Revision, WatchCursor: s.watchCursor(c, head)}
 	if count == 0 {
 		return see(c, reply), nil
 	}
@@ -135,7 +135,9 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 		reader = c.ID
 	}
 	var mark *goodshipv1.ReadMark
+	var grown *storev1.Head // as of when the mark grew; nil if it did not
 	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
+		grown = nil
 		u, err := s.begin(tx, c, req.ConversationId)
 		if err != nil {
 			return nil, err
@@ -148,6 +150,7 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 			return nil, err
 		}
 		if record.GetMessageNumber() < req.Number {
+			grown = u.Head
 			record = &storev1.ReadMarkRecord{AgentId: reader, MessageNumber: req.Number, ReadTime: timestamppb.New(tx.Now())}
 			if err := tx.PutReadMark(req.ConversationId, record); err != nil {
 				return nil, err
@@ -162,5 +165,25 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 	if err != nil {
 		return nil, err
 	}
+	if grown != nil {
+		s.postMark(c.Workspace, grown, mark)
+	}
 	return see(c, mark), nil
+}
+
+// postMark tells those who watch a conversation that somebody read on.
+func (s *Service) postMark(workspace string, h *storev1.Head, m *goodshipv1.ReadMark) {
+	id := h.Conversation.Id
+	read := m.ReadTime.AsTime()
+	n := notice{
+		kind: noticeMark, author: m.AgentId, participant: m.ParticipantNumber, rank: m.MessageNumber,
+		time: read, until: read.Add(markLasts),
+	}
+	s.hub.post(workspace, h, n, func(a audience) *goodshipv1.WatchUpdate {
+		seen := markFor(a, m)
+		if seen == nil {
+			return nil
+		}
+		return &goodshipv1.WatchUpdate{ConversationId: id, Update: &goodshipv1.WatchUpdate_ReadMark{ReadMark: seen}}
+	})
 }

@@ -60,7 +60,7 @@ func TestSeenRevision(t *testing.T) {
 	head := w.head(id)
 	equal(t, "acts unanswered", list(head.Unanswered), fmt.Sprint(head.Unanswered[0]))
 	equal(t, "message unanswered", head.Unanswered[0].MessageNumber, 2)
-	equal(t, "promise", head.Conversation.Promise.State, goodshipv1.PromiseState_PROMISE_STATE_RUNNING)
+	equal(t, "promise", head.Conversation.AnswerPromise.State, goodshipv1.PromiseState_PROMISE_STATE_RUNNING)
 	w.says(ada, id, "And to that.")
 	w.stands(id, "ANSWERED owner=ada helpers=")
 }

@@ -161,7 +161,7 @@ func (t *measuredTx) Append(c store.Change) error {
 		case *goodshipv1.Event_WaitBegan:
 			start = k.WaitBegan.StartTime
 		case *goodshipv1.Event_WaitAnswered:
-			t.waits = append(t.waits, wait{e.Time.AsTime().Sub(start.AsTime()), k.WaitAnswered.Kept})
+			t.waits = append(t.waits, wait{e.CreateTime.AsTime().Sub(start.AsTime()), k.WaitAnswered.Kept})
 			if k.WaitAnswered.Kept {
 				t.promises = append(t.promises, "kept")
 			}
@@ -186,7 +186,44 @@ func (t *measuredTx) waitStart(c store.Change) (*timestamppb.Timestamp, error) {
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, nil
 		}
-		return head.GetConversation().GetPromise().GetStartTime(), err
+		return head.GetConversation().GetAnswerPromise().GetStartTime(), err
 	}
 	return nil, nil
+}
+
+// streamMetrics measure the streams that watch; nil measures nothing.
+type streamMetrics struct {
+	open     metric.Int64UpDownCounter
+	delivery metric.Float64Histogram
+}
+
+// measureStreams returns nil if there is no provider.
+func measureStreams(p metric.MeterProvider) (*streamMetrics, error) {
+	if p == nil {
+		return nil, nil
+	}
+	meter := p.Meter("github.com/goodship/goodship/server/support")
+	var m streamMetrics
+	var errs [2]error
+	m.open, errs[0] = meter.Int64UpDownCounter("goodship.watch.streams", metric.WithUnit("{stream}"),
+		metric.WithDescription("Streams that watch."))
+	m.delivery, errs[1] = meter.Float64Histogram("goodship.watch.delivery", metric.WithUnit("s"),
+		metric.WithDescription("How long after an event a stream that was up to date was told of it."),
+		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
+	return &m, errors.Join(errs[:]...)
+}
+
+// add counts a stream that begins, or with -1 one that ends.
+func (m *streamMetrics) add(ctx context.Context, workspace string, n int64) {
+	if m != nil {
+		m.open.Add(ctx, n, metric.WithAttributes(ofWorkspace(workspace)))
+	}
+}
+
+// delivered tells that a stream was told of an event, by the store's clock.
+func (m *streamMetrics) delivered(ctx context.Context, workspace string, clock store.Keeper, e *goodshipv1.Event) {
+	if m != nil {
+		after := clock.Now().Sub(e.CreateTime.AsTime())
+		m.delivery.Record(ctx, after.Seconds(), metric.WithAttributes(ofWorkspace(workspace)))
+	}
 }

@@ -30,7 +30,7 @@ func measured(t *testing.T) (w *world, read func() string) {
 func (w *world) measure() (read func() string) {
 	w.t.Helper()
 	reader := sdkmetric.NewManualReader()
-	svc, err := support.New(w.store, support.Options{Now: w.clock.Now, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
+	svc, err := support.New(w.store, support.Options{Clock: w.clock, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
 	if err != nil {
 		w.t.Fatal(err)
 	}

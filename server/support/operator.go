@@ -75,7 +75,7 @@ func newWorkspaceID(requestID string) string {
 // newWorkspace returns a workspace with the settings that it begins with.
 func newWorkspace(id, displayName string) *storev1.WorkspaceRecord {
 	return &storev1.WorkspaceRecord{Version: 1, Workspace: &goodshipv1.Workspace{
-		Id: id, DisplayName: displayName, PersonasAllowed: true,
+		Id: id, DisplayName: displayName, PersonasAllowed: true, OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE,
 		Promise:     durationpb.New(5 * time.Minute),
 		AssumeAfter: durationpb.New(72 * time.Hour),
 		LapseAfter:  durationpb.New(14 * 24 * time.Hour),
@@ -87,7 +87,15 @@ func newWorkspace(id, displayName string) *storev1.WorkspaceRecord {
 // seenWorkspace returns a record as it is seen.
 func seenWorkspace(r *storev1.WorkspaceRecord) *goodshipv1.Workspace {
 	r.Workspace.Etag = versionEtag(r.Version)
-	return r.Workspace
+	return withOnBroken(r.Workspace)
+}
+
+// withOnBroken returns settings that say what happens when a promise is broken: nothing, unless they said it before.
+func withOnBroken(w *goodshipv1.Workspace) *goodshipv1.Workspace {
+	if w.OnBroken == goodshipv1.OnBroken_ON_BROKEN_UNSPECIFIED {
+		w.OnBroken = goodshipv1.OnBroken_ON_BROKEN_NONE
+	}
+	return w
 }
 
 // ListWorkspaces lists all workspaces by id.

@@ -17,9 +17,9 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
-	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -37,7 +37,7 @@ func TestCreateWorkspace(t *testing.T) {
 	same(t, "workspace", made.Workspace, &goodshipv1.Workspace{
 		Id: made.Workspace.Id, DisplayName: "The product", PersonasAllowed: true, Promise: durationpb.New(5 * time.Minute),
 		AssumeAfter: durationpb.New(72 * time.Hour), LapseAfter: durationpb.New(14 * 24 * time.Hour),
-		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute),
+		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute), OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE,
 		Etag: "1", CreateTime: made.Workspace.CreateTime,
 	})
 	other := do[*goodshipv1.CreateWorkspaceResponse](w, operator, &goodshipv1.CreateWorkspaceRequest{DisplayName: "The product"})
@@ -60,7 +60,7 @@ func (s forgetful) Update(ctx context.Context, workspace string, _ store.Once, f
 // forgotten.
 func TestCreateWorkspaceNeverReplaces(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	kept := openStore(t, clock.Now)
 	w := foundWorld(t, clock, kept)
 	req := &goodshipv1.CreateWorkspaceRequest{DisplayName: "The product", RequestId: "once"}

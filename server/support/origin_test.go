@@ -7,8 +7,8 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
-	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 )
 
@@ -83,10 +83,10 @@ func TestOriginsThatNobodySends(t *testing.T) {
 // TestOriginsAreCached counts how often they are read, and has another node change them.
 func TestOriginsAreCached(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	counts := &counted{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, counts)
-	node, err := support.New(w.store, support.Options{Now: w.clock.Now})
+	node, err := support.New(w.store, support.Options{Clock: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

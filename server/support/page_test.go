@@ -10,7 +10,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/store/storetest"
+	"github.com/goodship/goodship/server/faketime"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -215,7 +215,7 @@ func TestListsAreInOrder(t *testing.T) {
 // TestPageTokenBelongsToItsList uses each token where it was not made for.
 func TestPageTokenBelongsToItsList(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	w := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 	other := foundWorld(t, clock, w.store)
 	lists := filled(w)
@@ -276,7 +276,7 @@ func TestRevisionOfAPage(t *testing.T) {
 // nothing that its revision does not cover.
 func TestRevisionOfACrossedPage(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
 	id := waits(w)

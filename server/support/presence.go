@@ -15,44 +15,61 @@ import (
 // presence knows who is there. It stands in memory: after a start everybody counts as present until they would be away.
 // All its times are the store's, so that they can be compared with those of units. Safe for concurrent use.
 type presence struct {
-	start time.Time
-
 	mu     sync.Mutex
+	start  time.Time
+	alarm  func(time.Time)             // told when somebody will go away who is counted on
 	marks  map[string]map[string]*mark // by workspace and agent
 	loaded map[string]bool             // workspaces of which every agent has a mark
 }
 
 // mark is what is known of one agent.
 type mark struct {
-	seen  time.Time     // the last call
+	seen  time.Time     // the last call, or the end of the last stream
 	after time.Duration // how long that lasts
 	until time.Time     // said to be there until then
-	leave time.Time     // said to leave then, or was disabled, and has not called since
+	leave time.Time     // said to leave then, and has changed nothing since
+	// disabled is when the agent was, who has not called since.
+	disabled time.Time
+	// streams are open: as long as there are any, there is nothing to last.
+	streams int
 	// left and back are the latest absence that is over.
 	left, back time.Time
+	// counted are the conversations in which the agent may be counted on (absence.go).
+	counted map[string]int32
 	// swept is the absence whose conversations were given back to the line.
 	swept time.Time
 }
 
 func newPresence(start time.Time) *presence {
-	return &presence{start: start, marks: map[string]map[string]*mark{}, loaded: map[string]bool{}}
+	return &presence{start: start, alarm: func(time.Time) {}, marks: map[string]map[string]*mark{}, loaded: map[string]bool{}}
 }
 
-// awayAt returns when the agent is away unless they call.
+// awayAt returns when the agent is away unless they call; zero while they watch.
 func (m *mark) awayAt() time.Time {
-	if !m.leave.IsZero() {
+	at := m.seen.Add(m.after)
+	switch {
+	case !m.disabled.IsZero():
+		return m.disabled
+	case !m.leave.IsZero():
 		return m.leave
-	}
-	if at := m.seen.Add(m.after); at.After(m.until) {
+	case m.streams > 0:
+		return time.Time{}
+	case at.After(m.until):
 		return at
 	}
 	return m.until
 }
 
+// away reports whether the agent is away, and since when.
+func (m *mark) away(now time.Time) (since time.Time, away bool) {
+	at := m.awayAt()
+	return at, !at.IsZero() && !at.After(now)
+}
+
 // latest returns when the latest absence began, and when it ended; zero for what is not.
 func (m *mark) latest(now time.Time) (left, back time.Time) {
-	if at := m.awayAt(); !at.After(now) {
-		return at, time.Time{}
+	if since, away := m.away(now); away {
+		return since, time.Time{}
 	}
 	return m.left, m.back
 }
@@ -76,18 +93,53 @@ func (p *presence) of(workspace string, a *goodshipv1.Agent, after time.Duration
 	return m
 }
 
-// touch notes a call by an agent.
+// touch notes a call by an agent. One who said to leave stays away: what calls may be a page that was left open.
 func (p *presence) touch(workspace string, a *goodshipv1.Agent, after time.Duration, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.of(workspace, a, after)
-	if at := m.awayAt(); !at.After(now) {
-		m.left, m.back = at, now
-	}
+	since, wasAway := m.away(now)
 	if now.After(m.seen) {
 		m.seen = now
 	}
+	m.disabled = time.Time{}
+	m.returned(since, wasAway, now)
+}
+
+// act notes that an agent who has just called changes something: one who said to leave is back.
+func (p *presence) act(workspace, agentID string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.marks[workspace][agentID]
+	since, wasAway := m.away(now)
 	m.leave = time.Time{}
+	m.returned(since, wasAway, now)
+}
+
+// returned notes the end of an absence, if there was one and it is over.
+func (m *mark) returned(since time.Time, wasAway bool, now time.Time) {
+	if _, away := m.away(now); wasAway && !away {
+		m.left, m.back = since, now
+	}
+}
+
+// hold makes an agent present who has just called, until they say to leave, or are disabled; release must follow.
+func (p *presence) hold(workspace, agentID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.marks[workspace][agentID].streams++
+}
+
+// release ends a hold: from now on the agent is present as after a call.
+func (p *presence) release(workspace, agentID string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.marks[workspace][agentID]
+	m.streams--
+	if now.After(m.seen) {
+		m.seen = now
+	}
+	p.tell(m)
 }
 
 // set notes what an agent said: to be there until a time, or, with a zero one, by calls alone; or to leave at once.
@@ -99,6 +151,7 @@ func (p *presence) set(workspace string, a *goodshipv1.Agent, after time.Duratio
 	if leave {
 		m.leave = now
 	}
+	p.tell(m)
 }
 
 // lookup returns what the rules need to know of an agent. Who is disabled has a mark too, so that what their disabling, cut
@@ -108,8 +161,9 @@ func (p *presence) lookup(workspace string, a *goodshipv1.Agent, after time.Dura
 	defer p.mu.Unlock()
 	m := p.of(workspace, a, after)
 	if a.DisableTime != nil {
-		m.leave = a.DisableTime.AsTime()
-		return rules.Presence{Left: m.leave, Disabled: true}
+		m.disabled = a.DisableTime.AsTime()
+		p.tell(m)
+		return rules.Presence{Left: m.disabled, Disabled: true}
 	}
 	left, back := m.latest(now)
 	return rules.Presence{Left: left, Back: back}
@@ -163,6 +217,13 @@ func (p *people) presence(id string) rules.Presence {
 	return presence
 }
 
+// count notes on whom it is counted in a conversation that a unit leaves so.
+func (p *people) count(h *storev1.Head) {
+	for _, id := range countedOn(h) {
+		p.service.presence.count(p.workspace.Id, id, h.Conversation.Id, h.Conversation.Revision)
+	}
+}
+
 // returnAbandoned gives back to the line, unowned, the conversations whose owners went away from a waiting customer. The
 // rules would do so as soon as somebody touched them; who takes the next one in line must see them before.
 func (s *Service) returnAbandoned(ctx context.Context, workspace string) error {
@@ -180,8 +241,11 @@ func (s *Service) returnAbandoned(ctx context.Context, workspace string) error {
 	}
 	for id, left := range gone {
 		q := store.Query{Order: store.ByLine, State: goodshipv1.State_STATE_WAITING, OwnerID: id}
-		if err := s.elapseAll(ctx, workspace, q); err != nil {
+		switch err := s.elapseAll(ctx, workspace, q); {
+		case refuses(err):
 			return err
+		case err != nil: // who asks for the next in line is not to suffer from it
+			s.keeper.log.Error("not all of what an agent owned who went away could be given back to the line", "workspace", workspace, "agent", id, "error", err)
 		}
 		s.presence.sweptAt(workspace, id, left)
 	}
@@ -218,28 +282,26 @@ func (s *Service) loadAgents(ctx context.Context, workspace string) error {
 	return nil
 }
 
-// elapseAll lets time do what it has done to every conversation that a query finds, one unit each.
+// elapseAll lets time do what it has done to every conversation that a query finds, one unit each. One that fails does not keep the
+// others; its error comes last.
 func (s *Service) elapseAll(ctx context.Context, workspace string, q store.Query) error {
 	var after *store.Position
+	var failed error
 	for {
 		heads, next, err := s.store.List(ctx, workspace, q, after, 100)
 		if err != nil {
 			return err
 		}
 		for _, h := range heads {
-			_, err := s.store.Update(ctx, workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
-				u, err := s.begin(tx, Caller{Workspace: workspace}, h.Conversation.Id)
-				if err != nil {
-					return nil, err
-				}
-				return nil, u.append()
-			})
-			if err != nil {
+			switch err := s.keeper.fireOne(ctx, store.Due{Workspace: workspace, ConversationID: h.Conversation.Id}); {
+			case refuses(err):
 				return err
+			case err != nil:
+				failed = err
 			}
 		}
 		if next == nil {
-			return nil
+			return failed
 		}
 		after = next
 	}

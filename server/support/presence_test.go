@@ -9,7 +9,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/store/storetest"
+	"github.com/goodship/goodship/server/faketime"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -75,8 +75,14 @@ func TestSetAvailability(t *testing.T) {
 	equal(t, "until, once AWAY", do[*goodshipv1.Agent](w, backend, &goodshipv1.GetAgentRequest{AgentId: "ada"}).AvailableUntilTime, nil)
 	w.updates(&goodshipv1.Workspace{AwayAfter: durationpb.New(time.Hour)}, "away_after")
 	equal(t, "present once AWAY, under a longer away_after", w.present(ada), false)
-	w.by(ada)
-	equal(t, "present after the next call", w.present(ada), true)
+	do[*goodshipv1.Line](w, ada, &goodshipv1.GetLineRequest{})
+	equal(t, "present once AWAY, after a call that reads", w.present(ada), false)
+	w.opens(kim, "Hello?")
+	w.claimsNext(ada)
+	equal(t, "present after the next change", w.present(ada), true)
+	w.avails(ada, away)
+	equal(t, "present once AWAY again", w.present(ada), false)
+	equal(t, "present once they say otherwise", w.avails(ada, byCalls).Present, true)
 
 	w.updates(&goodshipv1.Workspace{AwayAfter: durationpb.New(time.Minute)}, "away_after")
 	w.avails(ada, available, time.Hour)
@@ -119,7 +125,7 @@ func TestOwnerGoesAway(t *testing.T) {
 // TestOwnerOfManyGoesAway lets go of more than the service looks at in one go.
 func TestOwnerOfManyGoesAway(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	w := foundWorld(t, clock, openStore(t, clock.Now))
 	ada, kim := w.by(ada), w.by(kim)
 	var calls sync.WaitGroup
@@ -177,7 +183,7 @@ func TestOwnerAwayWhileAnswered(t *testing.T) {
 // kept. Whoever then looks at the line must not miss it for ever.
 func TestAwayInTheMiddleOfAMessage(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
 	id := replied(w)
@@ -206,7 +212,7 @@ func TestAwayInTheMiddleOfAMessage(t *testing.T) {
 // TestClockIsSetBack starts the server again under a clock that was set back: the store's goes on, and who is there is there.
 func TestClockIsSetBack(t *testing.T) {
 	t.Parallel()
-	clock, dir := storetest.NewClock(), t.TempDir()
+	clock, dir := faketime.New(), t.TempDir()
 	w := foundWorld(t, clock, openStoreIn(t, dir, clock.Now))
 	w.opens(lou, "Hello?")
 	if err := w.store.Close(); err != nil {
@@ -302,7 +308,7 @@ func TestDisabledAgentReturns(t *testing.T) {
 // TestDisablingIsInterrupted ends the call after the agent is disabled: what waits is not lost with it.
 func TestDisablingIsInterrupted(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
 	id := owned(w)

@@ -76,7 +76,7 @@ func TestConfirm(t *testing.T) {
 	same(t, "without a proposal", got, &goodshipv1.Resolution{
 		ConversationId: alone, Number: 1, State: confirmed, CreateTime: got.CreateTime, DecideTime: got.CreateTime,
 	})
-	equal(t, "promise", w.reads(kim, alone).Promise.State, goodshipv1.PromiseState_PROMISE_STATE_CANCELED)
+	equal(t, "promise", w.reads(kim, alone).AnswerPromise.State, goodshipv1.PromiseState_PROMISE_STATE_CANCELED)
 
 	silent, lapsed := solved(w), replied(w)
 	w.clock.Jump(14*24*time.Hour + time.Second)

@@ -8,6 +8,7 @@ package support
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -31,33 +32,68 @@ type Service struct {
 	goodshipv1.UnimplementedOperatorServiceServer
 
 	store    store.Store
+	clock    Clock
 	now      func() time.Time
 	presence *presence
 	hours    sync.Map // by workspace, parsedHours: loading a time zone reads files
+	waits    sync.Map // by workspace, *pastWaits
+	lines    sync.Map // by workspace, *countedLine
 	verified verifiedTokens
 	origins  origins
+	keeper   *timekeeper
+	hub      *hub
+	streams  *streamMetrics
+	// deafen ends the hub's hearing of the store.
+	deafen func()
 }
 
 // Options are what a service may be given. The zero value is fit for use.
 type Options struct {
-	// Now tells the time by which credentials of others are judged: JWTs, and when API keys expire; time.Now if nil. The
-	// store's clock may be ahead or behind for good, after a start with a wrong one; what the server does itself goes by it.
-	Now func() time.Time
+	// Clock tells the time by which credentials of others are judged: JWTs, and when API keys expire; and it wakes the server
+	// when something is due. The machine's if nil. The store's times, which what the server does itself goes by, must come from
+	// the same; they may be ahead or behind for good, after a start with a wrong one.
+	Clock Clock
+	// Log is told what an operator should know; slog.Default() if nil.
+	Log *slog.Logger
+	// OverduePerSecond is how many conversations a second time acts on, beside the live calls, of those that fell due while
+	// nobody served; 500 if 0.
+	OverduePerSecond int
 	// MeterProvider is told of waits, promises and the line; nothing is measured if nil.
 	MeterProvider metric.MeterProvider
 }
 
-// New returns the services over a store. Every agent counts as present from now on until they are
-// away.
+// New returns the services over a store. Every agent counts as present from now on until they are away, and once more from Start.
 func New(s store.Store, o Options) (*Service, error) {
 	s, err := measure(s, o.MeterProvider)
 	if err != nil {
 		return nil, err
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Clock == nil {
+		o.Clock = systemClock{}
 	}
-	return &Service{store: tracedStore{s}, now: o.Now, presence: newPresence(s.Now())}, nil
+	svc := &Service{store: tracedStore{s}, clock: o.Clock, now: o.Clock.Now, presence: newPresence(s.Now())}
+	if svc.streams, err = measureStreams(o.MeterProvider); err != nil {
+		return nil, err
+	}
+	svc.keeper = newTimekeeper(svc, o.Log, o.OverduePerSecond)
+	svc.hub = newHub(svc.read)
+	svc.deafen = s.Notify(svc.hub.hint)
+	return svc, nil
+}
+
+// Start begins what the service does by itself, until Close. It returns when what fell due while nobody served has been done,
+// as far as that is not too much; only then calls are to be let in.
+func (s *Service) Start(ctx context.Context) error { return s.keeper.start(ctx) }
+
+// Drain ends every watch, each with its cursor, and lets no more in.
+func (s *Service) Drain() { s.hub.drain() }
+
+// Close ends what Start began, and every watch, and waits for them.
+func (s *Service) Close() {
+	s.keeper.stop()
+	s.hub.drain()
+	s.hub.running.Wait()
+	s.deafen()
 }
 
 // Ready returns nil while calls are served, or why not.

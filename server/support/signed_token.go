@@ -66,7 +66,10 @@ func (s *Service) bySignedToken(ctx context.Context, token string) (Caller, erro
 	if !s.now().Before(t.expires.Add(leeway)) {
 		return Caller{}, expiredToken(t.expires)
 	}
-	c := Caller{Kind: tokenKinds[key.SigningKey.TokenKind], Workspace: t.workspace, ID: t.subject, byToken: true, signedBy: t.keyID}
+	c := Caller{
+		Kind: tokenKinds[key.SigningKey.TokenKind], Workspace: t.workspace, ID: t.subject,
+		byToken: true, signedBy: t.keyID, expires: t.expires.Add(leeway),
+	}
 	if !t.issued.IsZero() {
 		// The store's clock is read first: what passes in between can make the token seem older only.
 		c.issued = t.issued.Add(s.store.Now().Sub(s.now()) - issueLeeway)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/store/storetest"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -453,7 +453,7 @@ func TestClocksDiffer(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"ahead": 2 * time.Hour, "behind": -10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wall := storetest.NewClock()
+			wall := faketime.New()
 			w := foundWorld(t, wall, rehearsed{openStore(t, func() time.Time { return wall.Now().Add(ahead) })})
 			for p, kind := range map[person]goodshipv1.TokenKind{kim: customerTokens, ada: agentTokens} {
 				w.signedByTheWall(t, p, w.newSigner(kind, hs256))

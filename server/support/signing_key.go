@@ -71,7 +71,7 @@ func (s *Service) CreateSigningKey(ctx context.Context, req *goodshipv1.CreateSi
 func newSigningKey(workspace string, req *goodshipv1.CreateSigningKeyRequest) (*storev1.SigningKeyRecord, error) {
 	r := &storev1.SigningKeyRecord{SigningKey: &goodshipv1.SigningKey{
 		Id: newID(signingKeyPrefix), TokenKind: req.TokenKind, Algorithm: req.Algorithm, DisplayName: req.DisplayName,
-		Audience: audience(workspace, req.TokenKind),
+		Audience: tokenAudience(workspace, req.TokenKind),
 	}}
 	if req.Algorithm == goodshipv1.SigningAlgorithm_SIGNING_ALGORITHM_EDDSA {
 		public, err := parsePublicKey(req.PublicKey)
@@ -96,8 +96,8 @@ func newSecret(prefix string) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(random)
 }
 
-// audience returns the `aud` of tokens of a kind of people.
-func audience(workspace string, kind goodshipv1.TokenKind) string {
+// tokenAudience returns the `aud` of tokens of a kind of people.
+func tokenAudience(workspace string, kind goodshipv1.TokenKind) string {
 	return "goodship/" + workspace + "/" + strings.ToLower(strings.TrimPrefix(kind.String(), "TOKEN_KIND_"))
 }
 

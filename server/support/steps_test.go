@@ -129,16 +129,26 @@ func (w *world) disables(p person) *goodshipv1.Agent {
 // story tells the events of a conversation, one word each, with who is meant.
 func (w *world) story(id string) string {
 	w.t.Helper()
-	events, err := w.store.Events(w.t.Context(), w.workspace, id, 0, everything)
-	if err != nil {
-		w.t.Fatalf("read the events of %s: %v", id, err)
-	}
 	var words []string
-	for _, e := range events {
+	for _, e := range w.log(id) {
 		m := e.ProtoReflect()
 		words = append(words, string(m.WhichOneof(m.Descriptor().Oneofs().ByName("kind")).Name()))
 	}
 	return strings.Join(words, " ")
+}
+
+// log returns the events of a conversation.
+func (w *world) log(id string) []*goodshipv1.Event {
+	w.t.Helper()
+	records, err := w.store.Records(w.t.Context(), w.workspace, id, 0, everything)
+	if err != nil {
+		w.t.Fatalf("read the log of %s: %v", id, err)
+	}
+	var events []*goodshipv1.Event
+	for _, r := range records {
+		events = append(events, r.Events...)
+	}
+	return events
 }
 
 // stands checks state, owner and helpers of a conversation.

@@ -164,12 +164,12 @@ func (i imager) workspace(w *storev1.WorkspaceRecord) {
 	for _, r := range keys {
 		i.put(id+"/key/"+r.ApiKey.Id, r)
 	}
-	feed, err := i.store.Feed(ctx, id, 0, everything)
+	oldest, _, err := i.store.FeedEnds(ctx, id)
+	i.check(err)
+	feed, err := i.store.Feed(ctx, id, oldest, everything)
 	i.check(err)
 	for _, e := range feed {
-		for n, event := range e.Events {
-			i.put(fmt.Sprintf("%s/feed/%d/%s/%d", id, e.Position, e.ConversationID, n), event)
-		}
+		i.put(fmt.Sprintf("%s/feed/%d/%s", id, e.Position, e.ConversationID), e.Record)
 	}
 	for _, h := range heads(i.t, i.store, id) {
 		i.conversation(id, h)
@@ -179,10 +179,10 @@ func (i imager) workspace(w *storev1.WorkspaceRecord) {
 func (i imager) conversation(workspace string, h *storev1.Head) {
 	id, ctx := h.Conversation.Id, i.t.Context()
 	i.put(id, h)
-	events, err := i.store.Events(ctx, workspace, id, 0, everything)
+	records, err := i.store.Records(ctx, workspace, id, 0, everything)
 	i.check(err)
-	for _, e := range events {
-		i.put(fmt.Sprintf("%s/event/%d", id, e.Revision), e)
+	for n, r := range records {
+		i.put(fmt.Sprintf("%s/record/%d", id, n), r)
 	}
 	up := store.Range{From: 1, Limit: everything}
 	messages, err := i.store.Messages(ctx, workspace, id, up)

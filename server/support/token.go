@@ -70,7 +70,10 @@ func (s *Service) bySealedToken(ctx context.Context, token string) (Caller, erro
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{Kind: t.Caller, Workspace: t.WorkspaceId, ID: t.Subject, byToken: true, issued: t.IssueTime.AsTime(), madeBy: t.ApiKeyId}, nil
+	return Caller{
+		Kind: t.Caller, Workspace: t.WorkspaceId, ID: t.Subject, byToken: true, issued: t.IssueTime.AsTime(), madeBy: t.ApiKeyId,
+		expires: t.ExpireTime.AsTime().Add(s.now().Sub(s.store.Now())), // which it says by the store's clock
+	}, nil
 }
 
 // CreateToken makes a token for one person. It is kept nowhere.

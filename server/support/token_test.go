@@ -11,8 +11,8 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store/bolt"
-	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -325,7 +325,7 @@ func TestTokensEndWithTheirKey(t *testing.T) {
 // TestKeyRevokedWhileSigningIn revokes the API key that made a visitor's token just before the visitor signs in with it.
 func TestKeyRevokedWhileSigningIn(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	hooks := &hooked{Store: openStore(t, clock.Now)}
 	w := foundWorld(t, clock, hooks)
 	key, revoke := w.spareKey()

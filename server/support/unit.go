@@ -3,6 +3,7 @@ package support
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,9 +62,10 @@ type unit struct {
 	change store.Change
 	// receipt is what the request id remembers; the conversation's id is filled in.
 	receipt storev1.Receipt
-	// etag is the conversation's as its caller may have read it, and due its due time as it is stored.
-	etag string
-	due  *timestamppb.Timestamp
+	// etag is the conversation's as its caller may have read it, due its due time as it is stored, and before how it stood.
+	etag   string
+	due    *timestamppb.Timestamp
+	before *storev1.Standing
 }
 
 // work runs a command on the conversation that a request names, as one unit, and returns its receipt, or the first one's
@@ -102,12 +104,12 @@ func (s *Service) begin(tx store.Tx, c Caller, id string) (*unit, error) {
 	if c.isCustomer() && !c.owns(head) {
 		return nil, noConversation()
 	}
-	etag, due := headEtag(c, head), head.DueTime
+	etag, due, before := headEtag(c, head), head.DueTime, standing(head)
 	situation, people, err := s.situation(tx, c, head)
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people, etag: etag, due: due}
+	u := &unit{Conversation: rules.On(head, situation), tx: tx, people: people, etag: etag, due: due, before: before}
 	if c.isAgent() && head.Conversation.OwnerId == "" {
 		if u.Oldest, err = oldest(tx); err != nil {
 			return nil, err
@@ -150,8 +152,7 @@ func (s *Service) situation(tx store.Tx, c Caller, head *storev1.Head) (rules.Si
 func introduce(tx store.Tx, c Caller, s *rules.Situation) error {
 	switch {
 	case c.isAgent():
-		agent := c.agent.Agent
-		s.Actor.Persona = &goodshipv1.Persona{DisplayName: agent.DisplayName, AvatarUri: agent.AvatarUri}
+		s.Actor.Persona = ownPersona(c.agent.Agent)
 	case c.isCustomer():
 		customer, err := customerUnder(tx, c.CustomerKeys[0])
 		if err != nil {
@@ -163,6 +164,11 @@ func introduce(tx store.Tx, c Caller, s *rules.Situation) error {
 		}
 	}
 	return nil
+}
+
+// ownPersona returns the name and picture that an agent goes by who chose no others.
+func ownPersona(a *goodshipv1.Agent) *goodshipv1.Persona {
+	return &goodshipv1.Persona{DisplayName: a.DisplayName, AvatarUri: a.AvatarUri}
 }
 
 // oldest returns the head of the line's unowned conversations.
@@ -198,21 +204,71 @@ func (u *unit) append() error {
 	if u.people.err != nil {
 		return u.people.err
 	}
+	if err := u.appendEvents(); err != nil {
+		return err
+	}
+	u.people.count(u.Head)
+	return nil
+}
+
+func (u *unit) appendEvents() error {
 	if len(u.Events) == 0 {
 		if proto.Equal(u.due, u.Head.DueTime) {
 			return nil
 		}
 		return u.tx.PutDueTime(u.Head.Conversation.Id, dueTime(u.Head))
 	}
-	u.change.Head = u.Head
-	u.change.Record = &storev1.Record{
-		Events: u.Events, Message: u.Message, Note: u.Note,
-		MessageCount: u.Head.Conversation.MessageCount, NoteCount: u.Head.Conversation.NoteCount,
+	rest, err := u.appendEarlier()
+	if err != nil {
+		return err
 	}
+	u.change.Head, u.change.Record = u.Head, u.record(u.Head, rest)
 	if u.Resolution != nil {
 		u.change.Resolutions = append(u.change.Resolutions, u.Resolution)
 	}
 	return u.tx.Append(u.change)
+}
+
+// appendEarlier appends, where the unit added several messages, what it did up to the last of them, since a record holds one;
+// and returns the events that are left. It happens only where time apologized beside what somebody said.
+func (u *unit) appendEarlier() ([]*goodshipv1.Event, error) {
+	rest := u.Events
+	for len(u.Messages) > 1 {
+		head, err := u.tx.Conversation(u.Head.Conversation.Id)
+		if err != nil {
+			return nil, err
+		}
+		next := slices.IndexFunc(rest, func(e *goodshipv1.Event) bool { return e.GetMessageSent().GetNumber() == u.Messages[1].Number })
+		for _, e := range rest[:next] {
+			rules.Fold(head, e)
+		}
+		if err := u.tx.Append(store.Change{Head: head, Record: u.record(head, rest[:next])}); err != nil {
+			return nil, err
+		}
+		rest, u.Messages = rest[next:], u.Messages[1:]
+	}
+	return rest, nil
+}
+
+// record returns the record of events that led to a head, with the first message and the note that are not in an earlier one.
+func (u *unit) record(head *storev1.Head, events []*goodshipv1.Event) *storev1.Record {
+	r := &storev1.Record{
+		Events: events, MessageCount: head.Conversation.MessageCount, NoteCount: head.Conversation.NoteCount,
+		Before: u.before, After: standing(head),
+	}
+	u.before = r.After
+	if len(u.Messages) > 0 {
+		r.Message = u.Messages[0]
+	}
+	if slices.ContainsFunc(events, func(e *goodshipv1.Event) bool { return e.GetNoteAdded() != nil }) {
+		r.Note = u.Note
+	}
+	return r
+}
+
+// standing returns what desks pick a conversation by.
+func standing(h *storev1.Head) *storev1.Standing {
+	return &storev1.Standing{State: h.Conversation.State, OwnerId: h.Conversation.OwnerId}
 }
 
 // dueTime returns when time next does something to a conversation; zero for never.

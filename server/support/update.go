@@ -9,36 +9,70 @@ import (
 )
 
 // update runs a unit of work for a caller, whom it hands to fn as they are in the unit; who may not call any more changes
-// nothing. Every change that somebody calls for goes through it. Only what time does, which nobody calls for, does not.
+// nothing. An agent who was AWAY is back. Every change that somebody calls for goes through it. Only what time does, which nobody calls for, does not.
 func (s *Service) update(ctx context.Context, c Caller, once store.Once, fn func(store.Tx, Caller) (*storev1.Receipt, error)) (store.Result, error) {
 	return s.store.Update(ctx, c.Workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
 		c, err := c.in(tx)
 		if err != nil {
 			return nil, err
 		}
+		if c.isAgent() {
+			s.presence.act(c.Workspace, c.ID, tx.Now())
+		}
 		return fn(tx, c)
 	})
 }
 
-// in returns the caller as they are in a unit, or why they may not call any more: since the call was let in, their keys and
+// callerRecords are the records that say whether somebody may call: a unit's, or, outside of units, a callerReader's.
+type callerRecords interface {
+	Workspace() (*storev1.WorkspaceRecord, error)
+	Agent(id string) (*storev1.AgentRecord, error)
+	Customer(id string) (*storev1.CustomerRecord, error)
+	APIKey(id string) (*storev1.ApiKeyRecord, error)
+}
+
+// callerReader reads a workspace's records as they are now.
+type callerReader struct {
+	ctx       context.Context
+	store     store.DirectoryReader
+	workspace string
+}
+
+func (r callerReader) Workspace() (*storev1.WorkspaceRecord, error) {
+	return r.store.Workspace(r.ctx, r.workspace)
+}
+
+func (r callerReader) Agent(id string) (*storev1.AgentRecord, error) {
+	return r.store.Agent(r.ctx, r.workspace, id)
+}
+
+func (r callerReader) Customer(id string) (*storev1.CustomerRecord, error) {
+	return r.store.Customer(r.ctx, r.workspace, id)
+}
+
+func (r callerReader) APIKey(id string) (*storev1.ApiKeyRecord, error) {
+	return r.store.APIKey(r.ctx, r.workspace, id)
+}
+
+// in returns the caller as records say now, or why they may not call any more: since the call was let in, their keys and
 // tokens may have been revoked, and the directory may say something else of them.
-func (c Caller) in(tx store.Tx) (Caller, error) {
-	if err := checkAPIKey(tx, cmp.Or(c.APIKeyID, c.madeBy)); err != nil {
+func (c Caller) in(records callerRecords) (Caller, error) {
+	if err := checkAPIKey(records, cmp.Or(c.APIKeyID, c.madeBy)); err != nil {
 		return Caller{}, err
 	}
-	if err := c.checkSigningKey(tx); err != nil {
+	if err := c.checkSigningKey(records); err != nil {
 		return Caller{}, err
 	}
 	switch {
 	case c.isAgent():
-		agent, err := tx.Agent(c.ID)
+		agent, err := records.Agent(c.ID)
 		if err != nil {
 			return Caller{}, orMissing(err, noAgent(c.ID))
 		}
 		c.agent = agent
 		return c.atMost(agent)
 	case c.byToken:
-		customer, err := tx.Customer(c.ID)
+		customer, err := records.Customer(c.ID)
 		if err != nil { // who is not known yet has nothing that could have been revoked
 			return c, orMissing(err, nil)
 		}
@@ -48,11 +82,11 @@ func (c Caller) in(tx store.Tx) (Caller, error) {
 }
 
 // checkAPIKey returns nil unless the API key, if any, that a call came with or that made its token was revoked.
-func checkAPIKey(tx store.Tx, id string) error {
+func checkAPIKey(records callerRecords, id string) error {
 	if id == "" {
 		return nil
 	}
-	r, err := tx.APIKey(id)
+	r, err := records.APIKey(id)
 	return orRevoked(r, err)
 }
 
@@ -65,11 +99,11 @@ func orRevoked(r *storev1.ApiKeyRecord, err error) error {
 }
 
 // checkSigningKey returns nil unless the signing key, if any, of the token that the call came with was revoked.
-func (c Caller) checkSigningKey(tx store.Tx) error {
+func (c Caller) checkSigningKey(records callerRecords) error {
 	if c.signedBy == "" {
 		return nil
 	}
-	w, err := tx.Workspace()
+	w, err := records.Workspace()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	"goodship.v1.Conversation": {
 		"id": shown, "customer_id": shown, "state": shown, "outcome": shown, "dismiss_reason": hidden, "outreach_reason": shown,
 		"subject": shown, "context": hidden, "labels": hidden, "external_id": shown, "incident_id": hidden,
-		"owner_id": hidden, "helper_ids": hidden, "hand_over": hidden, "participants": shown, "promise": shown, "line_time": hidden,
+		"owner_id": hidden, "helper_ids": hidden, "hand_over": hidden, "participants": shown, "answer_promise": shown, "line_time": hidden,
 		"resolution_number": shown, "read_marks": shown, "message_count": shown, "note_count": hidden, "resolution_count": shown,
 		"return_count": hidden, "rejection_count": hidden, "hand_over_count": hidden, "out_of_turn_count": hidden,
 		"revision": hidden, "public_revision": shown, "etag": shown, "create_time": shown, "update_time": shown,
@@ -32,11 +32,11 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	},
 	"goodship.v1.Participant": {"number": shown, "kind": shown, "persona": shown, "agent_id": hidden},
 	"goodship.v1.Persona":     {"display_name": shown, "avatar_uri": shown},
-	"goodship.v1.Promise":     {"state": shown, "start_time": shown, "due_time": shown, "answer_time": shown, "at_risk": hidden},
+	"goodship.v1.Promise":     {"state": shown, "start_time": shown, "due_time": shown, "answered_time": shown, "at_risk": hidden},
 	"goodship.v1.ReadMark":    {"participant_number": shown, "agent_id": hidden, "message_number": shown, "read_time": shown},
 	"goodship.v1.Message": {
 		"conversation_id": shown, "number": shown, "sender": shown, "text": shown, "attachments": shown,
-		"create_time": shown, "edit_time": shown, "redact_time": shown, "delivery": shown,
+		"create_time": shown, "edit_time": shown, "redact_time": shown, "delivery": shown, "automatic_reason": shown,
 	},
 	"goodship.v1.Sender":     {"kind": shown, "participant_number": shown, "persona": shown, "agent_id": hidden},
 	"goodship.v1.Attachment": {"uri": shown, "media_type": shown, "file_name": shown, "size_bytes": shown},
@@ -50,7 +50,44 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	"goodship.v1.ListMessagesResponse":      {"messages": shown, "next_page_token": shown, "revision": hidden, "watch_cursor": shown},
 	"goodship.v1.ListResolutionsResponse":   {"resolutions": shown, "next_page_token": shown},
 	"goodship.v1.SignInVisitorResponse":     {"visitor_id": shown},
-	"google.protobuf.Timestamp":             {"seconds": shown, "nanos": shown},
+	"goodship.v1.WatchUpdate": {
+		"cursor": shown, "conversation_id": shown, "event": shown, "read_mark": shown, "signal": shown, "progress": shown,
+	},
+	"goodship.v1.Progress": {"server_time": shown},
+	"goodship.v1.Event": {
+		"revision": hidden, "public_revision": shown, "create_time": shown, "actor": hidden,
+		"opened": shown, "message_sent": shown, "message_edited": shown, "message_redacted": shown, "delivery_reported": shown,
+		"wait_began": shown, "wait_answered": shown, "promise_at_risk": hidden, "promise_broken": shown,
+		"resolution_proposed": shown, "resolution_withdrawn": shown, "resolution_superseded": shown, "resolution_rejected": shown,
+		"resolved": shown, "reopened": shown, "rated": shown, "subject_changed": shown,
+		"claimed": hidden, "released": hidden, "helper_invited": hidden, "helper_removed": hidden,
+		"hand_over_offered": hidden, "hand_over_accepted": hidden, "hand_over_declined": hidden, "hand_over_lapsed": hidden,
+		"persona_set": hidden, "details_changed": hidden, "note_added": hidden, "note_edited": hidden, "note_redacted": hidden, "unseen": hidden,
+	},
+	"goodship.v1.Opened":               {"outreach_reason": shown},
+	"goodship.v1.MessageSent":          {"number": shown, "message": shown, "participant_number": shown, "asks": hidden},
+	"goodship.v1.MessageEdited":        {"number": shown, "message": shown, "asks": hidden},
+	"goodship.v1.MessageRedacted":      {"number": shown, "message": shown},
+	"goodship.v1.DeliveryReported":     {"number": shown, "message": shown},
+	"goodship.v1.WaitBegan":            {"start_time": shown, "line_time": hidden, "due_time": shown, "at_risk_time": hidden},
+	"goodship.v1.WaitAnswered":         {"seen_revision": hidden, "kept": shown},
+	"goodship.v1.PromiseBroken":        {},
+	"goodship.v1.ResolutionProposed":   {"number": shown},
+	"goodship.v1.ResolutionWithdrawn":  {"number": shown},
+	"goodship.v1.ResolutionSuperseded": {"number": shown},
+	"goodship.v1.ResolutionRejected":   {"number": shown},
+	"goodship.v1.Resolved":             {"outcome": shown, "resolution_number": shown, "dismiss_reason": hidden, "promise_canceled": shown},
+	"goodship.v1.Reopened":             {"counted": hidden},
+	"goodship.v1.Rated":                {"number": shown},
+	"goodship.v1.SubjectChanged":       {},
+	"goodship.v1.Signal":               {"kind": shown, "sender": shown, "expire_time": shown},
+	"goodship.v1.Wait": {
+		"conversation_id": shown, "state": shown, "place": shown, "answer_promise": shown, "estimate": shown, "open_time": shown, "contact_points": shown,
+	},
+	"goodship.v1.WaitEstimate":  {"state": shown, "p50": shown, "p90": shown},
+	"goodship.v1.ContactPoint":  {"kind": shown, "value": shown},
+	"google.protobuf.Duration":  {"seconds": shown, "nanos": shown},
+	"google.protobuf.Timestamp": {"seconds": shown, "nanos": shown},
 }
 
 // ForCustomer takes out of a message, in place, what a customer does not see, and returns it.
@@ -138,7 +175,7 @@ func (s *Service) seen(ctx context.Context, h *storev1.Head) (*goodshipv1.Conver
 	return conv, nil
 }
 
-// readMarks returns how far people have read, as the caller sees it: customers are not told of agents who have said nothing.
+// readMarks returns how far people have read, as the caller sees it.
 func (s *Service) readMarks(ctx context.Context, h *storev1.Head) ([]*goodshipv1.ReadMark, error) {
 	c := callerFrom(ctx)
 	records, err := s.store.ReadMarks(ctx, c.Workspace, h.Conversation.Id)
@@ -147,21 +184,36 @@ func (s *Service) readMarks(ctx context.Context, h *storev1.Head) ([]*goodshipv1
 	}
 	var marks []*goodshipv1.ReadMark
 	for _, r := range records {
-		m := readMark(h, r)
-		if c.isCustomer() && r.AgentId != "" && m.ParticipantNumber == 0 {
-			continue
+		if m := markFor(audienceOf(c), readMark(h, r)); m != nil {
+			marks = append(marks, m)
 		}
-		marks = append(marks, see(c, m))
 	}
 	return marks, nil
 }
 
 func readMark(h *storev1.Head, r *storev1.ReadMarkRecord) *goodshipv1.ReadMark {
-	m := &goodshipv1.ReadMark{AgentId: r.AgentId, MessageNumber: r.MessageNumber, ReadTime: r.ReadTime}
-	for _, p := range h.Conversation.Participants {
-		if p.AgentId == r.AgentId {
-			m.ParticipantNumber = p.Number
-		}
+	return &goodshipv1.ReadMark{
+		AgentId: r.AgentId, ParticipantNumber: participant(h, r.AgentId).GetNumber(), MessageNumber: r.MessageNumber, ReadTime: r.ReadTime,
 	}
-	return m
+}
+
+// markFor returns a read mark as an audience sees it, or nil if it is not told: customers are not told of agents who have said
+// nothing.
+func markFor(a audience, m *goodshipv1.ReadMark) *goodshipv1.ReadMark {
+	switch {
+	case a == staff:
+		return m
+	case m.AgentId != "" && m.ParticipantNumber == 0:
+		return nil
+	}
+	return ForCustomer(proto.CloneOf(m))
+}
+
+// participant returns who takes part under an agent's id, or, with an empty one, the customer; nil if nobody does.
+func participant(h *storev1.Head, agentID string) *goodshipv1.Participant {
+	i := slices.IndexFunc(h.Conversation.Participants, func(p *goodshipv1.Participant) bool { return p.AgentId == agentID })
+	if i < 0 {
+		return nil
+	}
+	return h.Conversation.Participants[i]
 }

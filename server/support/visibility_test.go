@@ -11,8 +11,8 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/fault"
-	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -24,7 +24,7 @@ func (w *world) customerView(p person) map[string]string {
 	w.t.Helper()
 	view := map[string]string{}
 	put := func(name string, m proto.Message) {
-		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(withoutCursor(m))
 		if err != nil {
 			w.t.Fatalf("marshal: %v", err)
 		}
@@ -37,6 +37,7 @@ func (w *world) customerView(p person) map[string]string {
 	}
 	for _, c := range all.Conversations {
 		put(c.Id, w.reads(p, c.Id))
+		put(c.Id+" wait", do[*goodshipv1.Wait](w, p, &goodshipv1.GetWaitRequest{ConversationId: c.Id}))
 		put(c.Id+" messages", do[*goodshipv1.ListMessagesResponse](w, p, &goodshipv1.ListMessagesRequest{ConversationId: c.Id, PageSize: 100}))
 		put(c.Id+" resolutions", do[*goodshipv1.ListResolutionsResponse](w, p, &goodshipv1.ListResolutionsRequest{ConversationId: c.Id, PageSize: 100}))
 	}
@@ -244,7 +245,7 @@ func TestForeignIsMissing(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			clock := storetest.NewClock()
+			clock := faketime.New()
 			w := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 			other := foundWorld(t, clock, w.store)
 			req := deeds[name].prepare(w)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"github.com/goodship/goodship/server/store/storetest"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/support"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -106,7 +106,7 @@ func TestVisitorSession(t *testing.T) {
 // TestVisitorTokensAreOfTheirWorkspace renews and signs in with what is another workspace's, or no visitor's.
 func TestVisitorTokensAreOfTheirWorkspace(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	s := foundWorld(t, clock, rehearsed{openStore(t, clock.Now)}).site()
 	other := foundWorld(t, clock, s.store).site()
 	foreign, own := other.comes(), s.comes()
@@ -312,7 +312,7 @@ func TestSignInWithoutConversation(t *testing.T) {
 // TestSignInAtTheInstant signs a visitor in at the very instant at which the session began.
 func TestSignInAtTheInstant(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	s := foundWorld(t, clock, openStore(t, clock.Now)).site()
 	mine := s.opens(kim, "Mine.")
 	clock.Jump(time.Second)
@@ -379,7 +379,7 @@ func TestRevokedVisitor(t *testing.T) {
 // TestRevokedWhileRenewed revokes a session's tokens after its renewal was admitted: what the renewal makes does not work.
 func TestRevokedWhileRenewed(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	kept := &hooked{Store: openStore(t, clock.Now)}
 	s := foundWorld(t, clock, kept).site()
 	session := s.comes()
@@ -421,6 +421,7 @@ func TestSignedInMeanwhile(t *testing.T) {
 		&goodshipv1.RejectResolutionRequest{ConversationId: asked},
 		&goodshipv1.RateConversationRequest{ConversationId: asked, ResolutionNumber: 1, Rating: &goodshipv1.Rating{Solved: proto.Bool(true)}},
 		&goodshipv1.SetPersonaRequest{ConversationId: asked},
+		signal(asked, typing),
 	} {
 		s.answers(ctx, req, credentialRevoked)
 		tried[strings.TrimSuffix(string(req.ProtoReflect().Descriptor().Name()), "Request")] = true
@@ -496,7 +497,7 @@ func TestExternalIDIsNotForCustomers(t *testing.T) {
 // exactly its person at each moment, none is lost, and none is twice in a list.
 func TestVisitorsAndCustomers(t *testing.T) {
 	t.Parallel()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	kept := rehearsed{openStore(t, clock.Now)}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &people{site: foundWorld(t, clock, kept).site(), rt: rt, customers: []person{kim, lou, "customer/max"}}

@@ -15,12 +15,13 @@ import (
 
 	"buf.build/go/protovalidate"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/store"
-	"github.com/goodship/goodship/server/store/storetest"
 	"github.com/goodship/goodship/server/support"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -66,7 +67,7 @@ func (p person) id() string {
 type world struct {
 	*support.Service
 	t         testing.TB
-	clock     *storetest.Clock
+	clock     *faketime.Clock
 	store     store.Store
 	workspace string
 	secret    string
@@ -74,12 +75,12 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	return foundWorld(t, clock, rehearsed{openStore(t, clock.Now)})
 }
 
 // foundWorld makes a world on a store that may hold others.
-func foundWorld(t testing.TB, clock *storetest.Clock, s store.Store) *world {
+func foundWorld(t testing.TB, clock *faketime.Clock, s store.Store) *world {
 	t.Helper()
 	w := &world{t: t, clock: clock, store: s}
 	w.restart()
@@ -98,7 +99,7 @@ func foundWorld(t testing.TB, clock *storetest.Clock, s store.Store) *world {
 
 // restart begins a new life of the service, over the same store.
 func (w *world) restart() {
-	svc, err := support.New(w.store, support.Options{Now: w.clock.Now})
+	svc, err := support.New(w.store, support.Options{Clock: w.clock})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -203,15 +204,45 @@ func (w *world) call(ctx context.Context, req proto.Message) (proto.Message, err
 	return w.dispatch(ctx, req)
 }
 
-// dispatch calls the method of a request.
+// dispatch calls the method of a request. Of a watch it returns the first update.
 func (w *world) dispatch(ctx context.Context, req proto.Message) (proto.Message, error) {
-	if backup, ok := req.(*goodshipv1.BackupStoreRequest); ok { // the one stream
-		return &goodshipv1.BackupStoreResponse{}, w.BackupStore(backup, &received{ctx: ctx})
+	first := &glance{ctx: ctx}
+	switch req := req.(type) {
+	case *goodshipv1.BackupStoreRequest:
+		return &goodshipv1.BackupStoreResponse{}, w.BackupStore(req, &received{ctx: ctx})
+	case *goodshipv1.WatchConversationRequest:
+		return first.of(w.WatchConversation(req, &grpc.GenericServerStream[goodshipv1.WatchConversationRequest, goodshipv1.WatchUpdate]{ServerStream: first}))
+	case *goodshipv1.WatchDeskRequest:
+		return first.of(w.WatchDesk(req, &grpc.GenericServerStream[goodshipv1.WatchDeskRequest, goodshipv1.WatchUpdate]{ServerStream: first}))
 	}
 	name := strings.TrimSuffix(string(req.ProtoReflect().Descriptor().Name()), "Request")
 	out := reflect.ValueOf(w.Service).MethodByName(name).Call([]reflect.Value{reflect.ValueOf(ctx), reflect.ValueOf(req)})
 	err, _ := out[1].Interface().(error)
 	return out[0].Interface().(proto.Message), err
+}
+
+// glance is the end of a stream that wants one update.
+type glance struct {
+	grpc.ServerStream
+	ctx   context.Context
+	first *goodshipv1.WatchUpdate
+}
+
+var errSeen = errors.New("seen")
+
+func (g *glance) Context() context.Context { return g.ctx }
+
+func (g *glance) SendMsg(m any) error {
+	g.first = m.(*support.Frame).Update()
+	return errSeen
+}
+
+// of returns the update, or why the stream ended without one.
+func (g *glance) of(err error) (proto.Message, error) {
+	if errors.Is(err, errSeen) {
+		err = nil
+	}
+	return g.first, err
 }
 
 // refusal tells an error as it crosses the API: code, reason, then metadata and violated fields. "" if there is none.
@@ -261,8 +292,9 @@ var methods = sync.OnceValue(func() map[string]method {
 			for j := range declared.Len() {
 				d := declared.Get(j)
 				access := proto.GetExtension(d.Options(), goodshipv1.E_Access).(*goodshipv1.Access)
-				reads := strings.HasPrefix(string(d.Name()), "Get") || strings.HasPrefix(string(d.Name()), "List")
-				all[string(d.Name())] = method{name: string(d.Name()), input: d.Input(), callers: access.GetCallers(), reads: reads}
+				name := string(d.Name())
+				reads := strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Watch")
+				all[name] = method{name: name, input: d.Input(), callers: access.GetCallers(), reads: reads}
 			}
 		}
 		return true
@@ -281,12 +313,21 @@ func equal[T comparable](t testing.TB, what string, got, want T) {
 	}
 }
 
-// same checks a message.
+// same checks a message, but for where to watch on from: a cursor is sealed anew each time.
 func same(t testing.TB, what string, got, want proto.Message) {
 	t.Helper()
-	if !proto.Equal(got, want) {
+	if !proto.Equal(withoutCursor(got), withoutCursor(want)) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
+}
+
+// withoutCursor returns a message without its watch_cursor.
+func withoutCursor(m proto.Message) proto.Message {
+	m = proto.Clone(m)
+	if f := m.ProtoReflect().Descriptor().Fields().ByName("watch_cursor"); f != nil {
+		m.ProtoReflect().Clear(f)
+	}
+	return m
 }
 
 // list tells values in a row, to be compared.

@@ -132,7 +132,7 @@ var names = regexp.MustCompile(`\b(goodship|rpc|http)_[a-z0-9_]+\b`)
 func TestAlertsAndDashboardNameWhatThereIs(t *testing.T) {
 	environment(t, "OTEL_METRICS_EXPORTER=prometheus")
 	c := newClock()
-	s := serve(t, start(t, t.Output()), servertest.WithClock(c.Now))
+	s := serve(t, start(t, t.Output()), servertest.WithClock(c))
 	play(t, s, c)
 	there := names.FindAllString(scrape(t, s), -1)
 	for _, text := range append(expressions(t), read(t, alerts)) {
@@ -152,7 +152,7 @@ func TestAlertsAndDashboardNameWhatThereIs(t *testing.T) {
 func TestOperatingSaysWhatThereIs(t *testing.T) {
 	environment(t, "OTEL_METRICS_EXPORTER=prometheus")
 	c := newClock()
-	s := serve(t, start(t, t.Output()), servertest.WithClock(c.Now))
+	s := serve(t, start(t, t.Output()), servertest.WithClock(c))
 	play(t, s, c)
 	document := read(t, "../../docs/operating.md")
 	said, there := map[string]bool{}, map[string]bool{}
@@ -317,11 +317,11 @@ func (c collector) value(t *testing.T, expression string, want string) {
 func TestPrometheus(t *testing.T) {
 	environment(t, "OTEL_METRICS_EXPORTER=prometheus")
 	now := newClock()
-	s := serve(t, start(t, t.Output()), servertest.WithClock(now.Now))
+	s := serve(t, start(t, t.Output()), servertest.WithClock(now))
 	c := newCollector(t, s)
 	c.value(t, `up{job="goodship"}`, "1")
 	play(t, s, now)
-	now.pass(time.Hour) // and the one who waits waits on
+	now.Jump(time.Hour) // and the one who waits waits on
 
 	// Of the two waits one is between 60 and 120 s, and one between 300 and 600 s.
 	const quantile = `histogram_quantile(%s, sum by (le) (goodship_wait_duration_seconds_bucket))`

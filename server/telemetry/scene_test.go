@@ -4,33 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/servertest"
 )
 
-// clock is one that moves only when it is told to.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Now().Truncate(time.Second)} }
-
-// Now returns its time.
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+// newClock returns a clock that stands still at about now, where exemplars are looked for.
+func newClock() *faketime.Clock { return faketime.At(time.Now().Truncate(time.Second)) }
 
 // do calls REST and returns the fields of the reply that the scene needs.
 func do(t *testing.T, s *servertest.Server, actFor, method, path, body string, headers ...string) (reply struct {
@@ -64,21 +47,47 @@ func answer(t *testing.T, s *servertest.Server, id string) {
 	}
 }
 
+// watch watches the desk until the end of the test. hear waits for two events: by then the first was counted.
+func watch(t *testing.T, s *servertest.Server) (hear func()) {
+	t.Helper()
+	stream, err := goodshipv1.NewDeskServiceClient(s.Conn("")).WatchDesk(t.Context(), &goodshipv1.WatchDeskRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() *goodshipv1.WatchUpdate {
+		u, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	next() // it is open
+	return func() {
+		for events := 0; events < 2; {
+			if next().GetEvent() != nil {
+				events++
+			}
+		}
+	}
+}
+
 // play has four customers: one is answered in 90 s, which keeps the promise of 5 minutes; one in 400 s, which breaks it; one
 // is dismissed; one waits since 30 s.
-func play(t *testing.T, s *servertest.Server, c *clock) {
+func play(t *testing.T, s *servertest.Server, c *faketime.Clock) {
 	t.Helper()
 	do(t, s, "", "PUT", "/v1/agents/captain", `{"displayName":"`+canary+`"}`)
 	first := ask(t, s, "ada")
-	c.pass(90 * time.Second)
+	c.Jump(90 * time.Second)
+	hear := watch(t, s)
 	answer(t, s, first)
+	hear()
 	second := ask(t, s, "ben")
-	c.pass(400 * time.Second)
+	c.Jump(400 * time.Second)
 	answer(t, s, second)
 	third := ask(t, s, "lea")
 	do(t, s, "agent/captain", "POST", "/v1/conversations/"+third+":claim", "{}")
 	do(t, s, "agent/captain", "POST", "/v1/conversations/"+third+":dismiss",
 		fmt.Sprintf(`{"reason":"DISMISS_REASON_SPAM","seenRevision":%d}`, do(t, s, "agent/captain", "GET", "/v1/conversations/"+third, "").Revision))
 	ask(t, s, "kim")
-	c.pass(30 * time.Second)
+	c.Jump(30 * time.Second)
 }

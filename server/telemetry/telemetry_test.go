@@ -141,7 +141,7 @@ func TestMetrics(t *testing.T) {
 	r := newReceiver(t)
 	r.environment(t)
 	c := newClock()
-	s := serve(t, start(t, t.Output()), servertest.WithClock(c.Now))
+	s := serve(t, start(t, t.Output()), servertest.WithClock(c))
 	s.NewWorkspace() // nobody waits there
 	play(t, s, c)
 	r.until(t, "the waits", func() bool {

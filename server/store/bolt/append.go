@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -54,7 +55,11 @@ func (t *tx) append(c *conversation, change store.Change) error {
 	if err := t.addRecord(c, change); err != nil {
 		return err
 	}
-	return t.putHead(c, entry, change.Head)
+	if err := t.putHead(c, entry, change.Head); err != nil {
+		return err
+	}
+	t.putNewest(entry, t.tail)
+	return nil
 }
 
 // PutDueTime implements store.ConversationTx.
@@ -222,6 +227,14 @@ func (t *tx) moveInIndexes(old, new *entry) {
 	}
 	for at := range had {
 		t.remove(at.table, []byte(at.key))
+	}
+}
+
+// putNewest writes down where the newest record of a RESOLVED conversation is in the feed, 0 if that is not known, where its
+// customer's are listed: who follows a customer passes over those in which nothing happened, without a look at each log.
+func (t *tx) putNewest(e *entry, position int64) {
+	if e.resolved() {
+		t.putBytes(customerTable, customerIndexKey(e.workspace.number, e.customer, e.activity, e.id), binary.AppendUvarint(nil, uint64(position)))
 	}
 }
 

@@ -170,11 +170,11 @@ func TestBackupUnderWrites(t *testing.T) {
 // mustBePrefix fails the test unless one store is the other at an earlier instant, when its feed had at least some length.
 func mustBePrefix(t *testing.T, earlier, later store.Store, atLeast int32) {
 	t.Helper()
-	feed, err := earlier.Feed(t.Context(), workspace, 0, 1_000_000)
+	feed, err := earlier.Feed(t.Context(), workspace, pruned, 1_000_000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := later.Feed(t.Context(), workspace, 0, 1_000_000)
+	all, err := later.Feed(t.Context(), workspace, pruned, 1_000_000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func mustBePrefix(t *testing.T, earlier, later store.Store, atLeast int32) {
 		if e.Position != all[i].Position || e.ConversationID != all[i].ConversationID {
 			t.Fatalf("feed entry %d is %v, want %v", i, e, all[i])
 		}
-		revisions[e.ConversationID] = e.Events[len(e.Events)-1].GetRevision()
+		revisions[e.ConversationID] = e.Record.GetEvents()[len(e.Record.GetEvents())-1].GetRevision()
 		if e.ConversationID == "conv_twin" {
 			twins++
 		}

@@ -35,6 +35,9 @@ import (
 const (
 	benchWorkspace = "work_06d8m2k5e1s6f8q3r4t5v6w7x8"
 	benchMessages  = 10
+	// benchRegular is the customer of as many conversations as benchRegulars, among the newest.
+	benchRegular  = "cust_06d8m2k5e1_regular"
+	benchRegulars = 1_000
 )
 
 var benchStart = time.Date(2026, time.March, 1, 9, 0, 0, 0, time.UTC)
@@ -82,7 +85,11 @@ func writeBenchBackup(w io.Writer, n int) error {
 	}
 	for i := range n {
 		id := benchID(i)
-		entry := &storev1.BackupEntry{WorkspaceId: benchWorkspace, ConversationId: id, Object: &storev1.BackupEntry_Head{Head: benchHead(i, i >= n-n/10)}}
+		head := benchHead(i, i >= n-n/10)
+		if i%5 == 0 && i >= n-5*benchRegulars {
+			head.CustomerKey = benchRegular
+		}
+		entry := &storev1.BackupEntry{WorkspaceId: benchWorkspace, ConversationId: id, Object: &storev1.BackupEntry_Head{Head: head}}
 		if err := b.Write(entry); err != nil {
 			return err
 		}
@@ -122,16 +129,16 @@ func benchHead(n int, open bool) *storev1.Head {
 			{Number: 1, Kind: goodshipv1.SenderKind_SENDER_KIND_CUSTOMER, Persona: &goodshipv1.Persona{DisplayName: "Norm"}},
 			{Number: 2, Kind: goodshipv1.SenderKind_SENDER_KIND_AGENT, AgentId: fmt.Sprintf("agent_%d", n%50), Persona: &goodshipv1.Persona{DisplayName: "Captain Mike"}},
 		},
-		Promise:      &goodshipv1.Promise{State: goodshipv1.PromiseState_PROMISE_STATE_KEPT, StartTime: at(0), DueTime: at(300), AnswerTime: at(60)},
-		LineTime:     at(0),
-		MessageCount: benchMessages,
-		Revision:     benchMessages, PublicRevision: benchMessages,
+		AnswerPromise: &goodshipv1.Promise{State: goodshipv1.PromiseState_PROMISE_STATE_KEPT, StartTime: at(0), DueTime: at(300), AnsweredTime: at(60)},
+		LineTime:      at(0),
+		MessageCount:  benchMessages,
+		Revision:      benchMessages, PublicRevision: benchMessages,
 		CreateTime: at(0), UpdateTime: at(600), ActivityTime: at(600), ResolveTime: at(600),
 	}
 	h := &storev1.Head{Conversation: c, CustomerKey: fmt.Sprintf("cust_06d8m2k5e1%016d", n), PublicUpdateTime: at(600)}
 	if open {
 		c.State, c.Outcome, c.ResolveTime = goodshipv1.State_STATE_WAITING, goodshipv1.Outcome_OUTCOME_UNSPECIFIED, nil
-		c.Promise.State, c.Promise.AnswerTime = goodshipv1.PromiseState_PROMISE_STATE_RUNNING, nil
+		c.AnswerPromise.State, c.AnswerPromise.AnsweredTime = goodshipv1.PromiseState_PROMISE_STATE_RUNNING, nil
 		h.DueTime = at(300)
 		h.Unanswered = []*storev1.Act{{Revision: benchMessages, MessageNumber: benchMessages, Time: at(0)}}
 	}
@@ -143,7 +150,7 @@ func benchRecord(id string, number int32) *storev1.Record {
 	at := timestamppb.New(benchStart.Add(time.Duration(number) * time.Second))
 	return &storev1.Record{
 		Events: []*goodshipv1.Event{{
-			Revision: number, PublicRevision: number, Time: at, Actor: &goodshipv1.Actor{Kind: goodshipv1.ActorKind_ACTOR_KIND_CUSTOMER},
+			Revision: number, PublicRevision: number, CreateTime: at, Actor: &goodshipv1.Actor{Kind: goodshipv1.ActorKind_ACTOR_KIND_CUSTOMER},
 			Kind: &goodshipv1.Event_MessageSent{MessageSent: &goodshipv1.MessageSent{Number: number, ParticipantNumber: 1, Asks: true}},
 		}},
 		Message: &goodshipv1.Message{
@@ -344,6 +351,10 @@ func BenchmarkRead(b *testing.B) {
 		{"ListPage20", listPage(b, st, store.Query{})},
 		{"ListPage20/owner", listPage(b, st, store.Query{OwnerID: "agent_10", State: goodshipv1.State_STATE_WAITING})},
 		{"ListPage20/line", listPage(b, st, store.Query{Order: store.ByLine})},
+		{"Place", func() error {
+			_, err := st.Place(b.Context(), benchWorkspace, benchID(n-1-rand.IntN(n/10)))
+			return err
+		}},
 		{"ListPage20/resolved", listPage(b, st, store.Query{State: goodshipv1.State_STATE_RESOLVED})},
 		{"ListPage20/customer", listPage(b, st, store.Query{CustomerKeys: []string{fmt.Sprintf("cust_06d8m2k5e1%016d", 7)}})},
 	}
@@ -374,6 +385,32 @@ func listPage(b *testing.B, st *bolt.Store, q store.Query) func() error {
 	return func() error {
 		_, _, err := st.List(b.Context(), benchWorkspace, q, nil, 20)
 		return err
+	}
+}
+
+// BenchmarkFeedOf follows the conversations of a customer who has a thousand: where nothing is new, where one is, and from
+// the beginning.
+func BenchmarkFeedOf(b *testing.B) {
+	st := openBench(b)
+	appendMessage(b, st, benchID(benchConversations(b)-5), 1<<62)
+	_, newest, err := st.FeedEnds(b.Context(), benchWorkspace)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, from := range []struct {
+		name    string
+		after   int64
+		entries int
+	}{{"nothing", newest, 0}, {"one", newest - 1, 1}, {"all", 0, 100}} {
+		b.Run(from.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				entries, err := st.FeedOf(b.Context(), benchWorkspace, []string{benchRegular}, from.after, 100)
+				if err != nil || len(entries) != from.entries {
+					b.Fatalf("got %d entries, %v, want %d", len(entries), err, from.entries)
+				}
+			}
+		})
 	}
 }
 

@@ -11,7 +11,7 @@
 // they did in one bbolt transaction with one sync, while the next group gathers. A unit writes to a buffer (tx.go), which
 // is added to the open transaction if its fn succeeds and dropped if not; so a unit that fails or panics leaves nothing
 // and harms nobody. What later units of the group read, in the file and in memory, has what earlier ones did. The order
-// is: commit the file, publish the memory, answer all. Nobody hears anything before the commit, a refusal neither: it may
+// is: commit the file, publish the memory, give the hints, answer all. Nobody hears anything before the commit, a refusal neither: it may
 // rest on what an earlier unit of the group did.
 //
 // Readers see the newest commit that is durable and nothing later. bbolt shows a commit already while its meta page is

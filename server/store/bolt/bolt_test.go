@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
 	"github.com/goodship/goodship/server/store/storetest"
@@ -27,13 +28,13 @@ func TestStore(t *testing.T) { storetest.Run(t, newHarness) }
 type harness struct {
 	*testing.T
 	path  string
-	clock *storetest.Clock
+	clock *faketime.Clock
 	fail  atomic.Value
 	store *bolt.Store
 }
 
 func newHarness(t *testing.T) storetest.Harness {
-	h := &harness{T: t, path: filepath.Join(t.TempDir(), "goodship.db"), clock: storetest.NewClock()}
+	h := &harness{T: t, path: filepath.Join(t.TempDir(), "goodship.db"), clock: faketime.New()}
 	t.Cleanup(func() { mustClose(t, h.store) })
 	st, err := h.open()
 	if err != nil {

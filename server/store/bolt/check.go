@@ -43,7 +43,7 @@ type checker struct {
 	log logChecker
 	// feed is the workspace and position before.
 	feedWorkspace uint32
-	feedPosition  uint64
+	feedPosition  int64
 	numbers       map[uint32]string
 }
 
@@ -119,7 +119,7 @@ func (c *checker) record(v *view, t table, key, payload []byte) error {
 	case feedTable:
 		return c.feed(v, key, payload)
 	case openTable, resolvedTable, customerTable:
-		return c.indexEntry(v, t, key)
+		return c.indexEntry(v, t, key, payload)
 	case externalTable:
 		return c.external(v, key, payload)
 	case directoryTable:
@@ -165,17 +165,25 @@ func (c *checker) workspace(key, payload []byte) {
 	c.numbers[binary.BigEndian.Uint32(payload)] = string(key)
 }
 
-// feed checks that the feed is dense, and that its entry and the record name each other.
+// feed checks that the feed is dense from where it was pruned, and that its entry and the record name each other.
 func (c *checker) feed(v *view, key, payload []byte) error {
 	m, err := decode[storev1.FeedRecord](v, feedTable, key, payload)
 	if err != nil {
 		return err
 	}
-	w, position := binary.BigEndian.Uint32(key), binary.BigEndian.Uint64(key[4:])
+	w, position := binary.BigEndian.Uint32(key), int64(binary.BigEndian.Uint64(key[4:]))
 	if w != c.feedWorkspace {
 		c.feedWorkspace, c.feedPosition = w, 0
 	}
-	if c.feedPosition++; position != c.feedPosition || m.GetPosition() != int64(position) {
+	if position == feedStart {
+		if m.GetPosition() < 1 || m.GetConversationId() != "" {
+			c.problem("The feed of workspace %q is said to be pruned up to position %d, with a conversation %q.", c.numbers[w], m.GetPosition(), m.GetConversationId())
+		}
+		return nil
+	}
+	start, _ := v.feedStart(w)                      // damage is told where it stands
+	c.feedPosition = max(c.feedPosition, start) + 1 // it may have been pruned since the entry before
+	if position != c.feedPosition || m.GetPosition() != position {
 		c.problem("In the feed of workspace %q position %d follows %d, and its entry says %d.", c.numbers[w], position, c.feedPosition-1, m.GetPosition())
 		c.feedPosition = position
 	}
@@ -184,7 +192,7 @@ func (c *checker) feed(v *view, key, payload []byte) error {
 	if err != nil {
 		return nil //nolint:nilerr // it is told where the log is gone through
 	}
-	if r == nil || r.GetFeedPosition() != int64(position) {
+	if r == nil || r.GetFeedPosition() != position {
 		c.problem("Feed entry %d of workspace %q names revision %d of conversation %q, whose record is missing or names position %d.",
 			position, c.numbers[w], m.GetRevision(), m.GetConversationId(), r.GetFeedPosition())
 	}
@@ -192,7 +200,7 @@ func (c *checker) feed(v *view, key, payload []byte) error {
 }
 
 // indexEntry checks that an entry of one of the file's indexes is of a conversation that belongs there.
-func (c *checker) indexEntry(v *view, t table, key []byte) error {
+func (c *checker) indexEntry(v *view, t table, key, payload []byte) error {
 	id, w := key[4:], binary.BigEndian.Uint32(key)
 	switch {
 	case t == resolvedTable && len(id) > 8:
@@ -206,6 +214,7 @@ func (c *checker) indexEntry(v *view, t table, key []byte) error {
 	}
 	for _, at := range newEntry(&workspace{number: w}, head).places() {
 		if head != nil && at == (place{t, string(key)}) {
+			c.newest(v, key, payload, head)
 			return nil
 		}
 	}

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -17,8 +18,10 @@ type logChecker struct {
 	// revision, public and counts are those that the next record should end at.
 	revision, public int32
 	counts           [collectionCount]int32
-	records          int
-	resolutions      int32
+	// position is that of the record above in the feed; 0 before the first.
+	position    int64
+	records     int
+	resolutions int32
 	// lost says that something is damaged that the rest would be compared with.
 	lost bool
 }
@@ -55,12 +58,36 @@ func (l *logChecker) record(c *checker, v *view, key, payload []byte) error {
 	if c.deep {
 		l.content(c, r, payload)
 	}
-	entry, err := load[storev1.FeedRecord](v, feedTable, feedKey(l.workspace, m.GetFeedPosition()))
-	if err == nil && (entry.GetConversationId() != l.id || entry.GetRevision() != recordRevision(key)) {
-		l.problem(c, "the record up to revision %d names feed entry %d, which is missing or names another", recordRevision(key), m.GetFeedPosition())
-	}
+	l.feed(c, v, recordRevision(key), m.GetFeedPosition())
 	l.lost = len(c.report.Problems) > before // one gap is told once
 	return nil
+}
+
+// feed checks that the feed has a record up to a revision at the position that the record names, unless it was pruned up to
+// there.
+func (l *logChecker) feed(c *checker, v *view, revision int32, position int64) {
+	if position < 1 || l.position > 0 && position >= l.position {
+		l.problem(c, "the record up to revision %d names feed entry %d, and the one above it %d", revision, position, l.position)
+		return
+	}
+	l.position = position
+	entry, err := load[storev1.FeedRecord](v, feedTable, feedKey(l.workspace, position))
+	if err != nil || entry.GetConversationId() == l.id && entry.GetRevision() == revision {
+		return // damage is told where the feed is gone through
+	}
+	if start, err := v.feedStart(l.workspace); entry != nil || err == nil && position > start {
+		l.problem(c, "the record up to revision %d names feed entry %d, which is missing or names another", revision, position)
+	}
+}
+
+// newest checks that an index that says where a conversation's newest record is in the feed is right, or says nothing.
+func (c *checker) newest(v *view, key, payload []byte, head *storev1.Head) {
+	said, _ := binary.Uvarint(payload)
+	w, id := binary.BigEndian.Uint32(key), head.GetConversation().GetId()
+	r, err := load[storev1.LogRecord](v, conversationTable, recordKey(conversationPrefix(w, id), head.GetConversation().GetRevision()))
+	if said != 0 && err == nil && r.GetFeedPosition() != int64(said) {
+		c.problem("The index of customers of workspace %q has the newest record of conversation %q at feed entry %d, and it is at %d.", c.numbers[w], id, said, r.GetFeedPosition())
+	}
 }
 
 // numbers checks a record's messages and notes.

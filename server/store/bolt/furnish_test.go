@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -83,7 +84,7 @@ func say(tx store.Tx, id, text string, edit func(*store.Change)) error {
 	c.ActivityTime = timestamppb.New(tx.Now())
 	change := store.Change{Head: head, Record: &storev1.Record{
 		Events: []*goodshipv1.Event{{
-			Revision: c.GetRevision(), PublicRevision: c.GetPublicRevision(), Time: timestamppb.New(tx.Now()),
+			Revision: c.GetRevision(), PublicRevision: c.GetPublicRevision(), CreateTime: timestamppb.New(tx.Now()),
 			Kind: &goodshipv1.Event_MessageSent{MessageSent: &goodshipv1.MessageSent{Number: c.GetMessageCount()}},
 		}},
 		Message:      &goodshipv1.Message{ConversationId: id, Number: c.GetMessageCount(), Text: text, CreateTime: timestamppb.New(tx.Now())},
@@ -130,6 +131,20 @@ func furnish(t testing.TB, st store.Store, n int) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := st.PruneFeed(t.Context(), time.Now().Add(time.Hour), pruned); err != nil {
+		t.Fatalf("PruneFeed: %v", err)
+	}
+}
+
+// pruned is how many entries of the feed furnish prunes, if there are as many.
+const pruned = 4
+
+func recordsOf(feed []store.FeedEntry) []*storev1.Record {
+	var records []*storev1.Record
+	for _, e := range feed {
+		records = append(records, e.Record)
+	}
+	return records
 }
 
 // elaborate adds a note, a resolution, an owner and states to a change.
@@ -179,7 +194,15 @@ func imageOf(ctx context.Context, st store.Store, n int) image {
 		see(img, "resolutions "+id, func() ([]*goodshipv1.Resolution, error) {
 			return st.Resolutions(ctx, workspace, id, store.Range{From: 1, Limit: 1000})
 		})
-		see(img, "events "+id, func() ([]*goodshipv1.Event, error) { return st.Events(ctx, workspace, id, 0, 1000) })
+		see(img, "place "+id, func() ([]*storev1.FeedRecord, error) {
+			place, err := st.Place(ctx, workspace, id)
+			return []*storev1.FeedRecord{{Position: int64(place)}}, err
+		})
+		see(img, "feed of "+id, func() ([]*storev1.Record, error) {
+			feed, err := st.FeedOf(ctx, workspace, []string{"key of " + id}, 1, 1000)
+			return recordsOf(feed), err
+		})
+		see(img, "records "+id, func() ([]*storev1.Record, error) { return st.Records(ctx, workspace, id, 0, 1000) })
 	}
 	for name, q := range map[string]store.Query{
 		"all": {}, "line": {Order: store.ByLine}, "resolved": {State: goodshipv1.State_STATE_RESOLVED},
@@ -190,12 +213,16 @@ func imageOf(ctx context.Context, st store.Store, n int) image {
 			return heads, err
 		})
 	}
-	feed, err := st.Feed(ctx, workspace, 0, 10_000)
+	oldest, newest, err := st.FeedEnds(ctx, workspace)
+	see(img, "feed ends", func() ([]*storev1.FeedRecord, error) {
+		return []*storev1.FeedRecord{{Position: oldest}, {Position: newest}}, err
+	})
+	feed, err := st.Feed(ctx, workspace, pruned, 10_000)
 	img["feed"] = fmt.Sprint(len(feed), err)
 	for _, e := range feed {
-		see(img, fmt.Sprintf("feed %d of %s", e.Position, e.ConversationID), func() ([]*goodshipv1.Event, error) { return e.Events, nil })
+		see(img, fmt.Sprintf("feed %d of %s", e.Position, e.ConversationID), func() ([]*storev1.Record, error) { return []*storev1.Record{e.Record}, nil })
 	}
-	due, err := st.NextDue(ctx, 1000)
+	due, err := st.NextDue(ctx, nil, 1000)
 	img["due"] = fmt.Sprint(due, err)
 	return img
 }

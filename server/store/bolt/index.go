@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
+	"time"
 	"unique"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -69,6 +71,14 @@ var nobody = unique.Make("")
 
 func (e *entry) resolved() bool { return e.state == goodshipv1.State_STATE_RESOLVED }
 func (e *entry) waiting() bool  { return e.state == goodshipv1.State_STATE_WAITING }
+
+// dueTime returns when time next does something to the conversation by itself; zero if never.
+func (e *entry) dueTime() time.Time {
+	if e.due == never {
+		return time.Time{}
+	}
+	return time.Unix(0, e.due).UTC()
+}
 
 // indexed says whether memory holds the conversation: the table open lists those.
 func (e *entry) indexed() bool { return !e.resolved() || e.due != never }
@@ -214,4 +224,21 @@ func (ix *index) first(o order, pivot *entry, within, skip func(*entry) bool) *e
 		return false
 	})
 	return found
+}
+
+// place returns where a conversation stands in its workspace's line, from 1; 0 if it does not.
+func (ix *index) place(e *entry) int {
+	if !e.waiting() {
+		return 0
+	}
+	return ix.rank(lineOrder, e) - ix.rank(lineOrder, &entry{workspace: e.workspace, line: math.MinInt64}) + 1
+}
+
+// rank returns how many entries of an order come before one. It takes log² steps: some microseconds for 100,000.
+func (ix *index) rank(o order, of *entry) int {
+	tree := ix.orders[o]
+	return sort.Search(tree.Len(), func(i int) bool {
+		e, _ := tree.GetAt(i)
+		return orderings[o].compare(e, of) >= 0
+	})
 }

@@ -20,10 +20,11 @@ import (
 //	              <w> <conversation> 2 <number>              Resolution
 //	              <w> <conversation> 3                       Head
 //	              <w> <conversation> 4 <^revision>           LogRecord, one per Append; the revision of its last event
-//	feed          <w> <position>                             FeedRecord
+//	feed          <w> 0                                      FeedRecord without a conversation: up to where it was pruned
+//	              <w> <position>                             FeedRecord
 //	open          <w> <conversation id>                      nothing: not RESOLVED, or with a due time
 //	resolved      <w> <activity time> <conversation id>      nothing: RESOLVED
-//	customer      <w> <customer> <activity time> <conv. id>  nothing: RESOLVED
+//	customer      <w> <customer> <activity time> <conv. id>  position of its newest record, a varint; 0, nothing: unknown
 //	external      <w> <external id>                          conversation id
 //	directory     <w> w                                      WorkspaceRecord
 //	              <w> a <agent id>                           AgentRecord
@@ -79,6 +80,9 @@ const (
 	customerKeyKind byte = 'k'
 	apiKeyKind      byte = 'p'
 )
+
+// feedStart stands for the position in the key that says up to where a feed was pruned: positions begin at 1.
+const feedStart = 0
 
 // onceSize is the length of <once>.
 const onceSize = 16
@@ -234,6 +238,9 @@ func describe(t table, key []byte, name func(uint32) string) string {
 		return fmt.Sprintf("%s of conversation %q of workspace %q", k.describe(), k.id, workspace)
 	}
 	if t == feedTable && len(rest) == 8 {
+		if binary.BigEndian.Uint64(rest) == feedStart {
+			return fmt.Sprintf("the beginning of the feed of workspace %q", workspace)
+		}
 		return fmt.Sprintf("feed entry %d of workspace %q", binary.BigEndian.Uint64(rest), workspace)
 	}
 	if t == directoryTable && len(rest) > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -35,6 +36,8 @@ type candidate struct {
 	id string
 	// entry is what memory knows of it, nil for one that is in the file's indexes.
 	entry *entry
+	// newest is the position of its newest record in the feed; 0 if that is not known.
+	newest int64
 }
 
 func (c candidate) position() *store.Position {
@@ -243,7 +246,7 @@ func (l *listed) next() (candidate, bool, error) {
 	}
 	e := l.entries[0]
 	l.entries = l.entries[1:]
-	return candidate{e.activity, e.id, e}, true, nil
+	return candidate{at: e.activity, id: e.id, entry: e}, true, nil
 }
 
 // indexed are candidates from an order of the index.
@@ -273,7 +276,7 @@ func (i *indexed) next() (candidate, bool, error) {
 		return candidate{}, false, nil
 	}
 	i.ok = i.cursor.Next()
-	return candidate{i.time(e), e.id, e}, true, nil
+	return candidate{at: i.time(e), id: e.id, entry: e}, true, nil
 }
 
 // stored are candidates from one of the file's indexes, walked from its end.
@@ -308,14 +311,16 @@ func (s *stored) next() (candidate, bool, error) {
 	if !bytes.HasPrefix(key, s.prefix) {
 		return candidate{}, false, nil
 	}
-	if _, err := s.file.unseal(s.table, key, value); err != nil {
+	payload, err := s.file.unseal(s.table, key, value)
+	if err != nil {
 		return candidate{}, false, err
 	}
 	k, ok := parseTimedKey(key[len(s.prefix):])
 	if !ok {
 		return candidate{}, false, s.file.damaged(s.table, key, errKey)
 	}
-	return candidate{at: k.time, id: k.id}, true, nil
+	newest, _ := binary.Uvarint(payload)
+	return candidate{at: k.time, id: k.id, newest: int64(newest)}, true, nil
 }
 
 var errKey = errors.New("its key is none of ours")
@@ -387,44 +392,4 @@ func (s *Store) ByExternalID(ctx context.Context, workspace, externalID string) 
 		return err
 	})
 	return head, err
-}
-
-// NextDue implements store.Lister. Equal times go by workspace and id.
-func (s *Store) NextDue(ctx context.Context, limit int) (all []store.Due, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.calls.Done()
-	s.published.Load().index.orders[dueOrder].Scan(func(e *entry) bool {
-		if len(all) < limit {
-			all = append(all, store.Due{Workspace: e.workspace.id, ConversationID: e.id, Time: time.Unix(0, e.due).UTC()})
-		}
-		return len(all) < limit
-	})
-	return all, nil
-}
-
-// Lines implements store.Lister.
-func (s *Store) Lines(ctx context.Context) ([]store.Line, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.calls.Done()
-	var all []store.Line
-	var last *workspace
-	s.published.Load().index.orders[lineOrder].Scan(func(e *entry) bool {
-		if e.workspace != last {
-			last, all = e.workspace, append(all, store.Line{Workspace: e.workspace.id, Oldest: time.Unix(0, e.line).UTC()})
-		}
-		all[len(all)-1].Length++
-		return true
-	})
-	slices.SortFunc(all, func(a, b store.Line) int { return cmp.Compare(a.Workspace, b.Workspace) })
-	return all, nil
 }

@@ -35,6 +35,8 @@ func numberNotFound(what string, number int32, conversation string) error {
 type logRecord struct {
 	key      []byte
 	revision int32
+	// position is its place in the workspace's feed.
+	position int64
 	// counts are how many there are after it; added is what it added, encoded, nil if nothing.
 	counts [collectionCount]int32
 	added  [collectionCount][]byte
@@ -45,6 +47,7 @@ type logRecord struct {
 // Field numbers of LogRecord and Record.
 const (
 	fieldRecord       = 1
+	fieldFeedPosition = 2
 	fieldMessage      = 2
 	fieldNote         = 3
 	fieldMessageCount = 4
@@ -55,9 +58,12 @@ const (
 // part of it, or only to go past it.
 func newLogRecord(key, payload []byte) (logRecord, error) {
 	r := logRecord{key: key, revision: recordRevision(key), payload: payload}
-	err := eachField(payload, func(number protowire.Number, content []byte, _ uint64) {
-		if number == fieldRecord {
+	err := eachField(payload, func(number protowire.Number, content []byte, value uint64) {
+		switch number {
+		case fieldRecord:
 			r.record = content
+		case fieldFeedPosition:
+			r.position = int64(value)
 		}
 	})
 	if err != nil {
@@ -169,8 +175,8 @@ func (l *logReader) holding(revision int32) (*logRecord, error) {
 	return l.newer()
 }
 
-// adding returns the record that added a number of a collection. There must be one.
-func (l *logReader) adding(c collection, number int32) (*logRecord, error) {
+// oldest returns the oldest record that reached says yes to, as it does to the newest and all between. There must be one.
+func (l *logReader) oldest(reached func(*logRecord) bool) (*logRecord, error) {
 	low, high := int32(1), l.newest
 	for low < high {
 		middle := low + (high-low)/2
@@ -178,20 +184,50 @@ func (l *logReader) adding(c collection, number int32) (*logRecord, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case r != nil && r.counts[c] >= number:
+		case r != nil && reached(r):
 			high = r.revision
 		default:
 			low = middle + 1
 		}
 	}
 	r, err := l.atMost(high)
+	if err == nil && (r == nil || !reached(r)) {
+		err = l.file.damaged(conversationTable, recordKey(l.conversation, high), errGap)
+	}
+	return r, err
+}
+
+// adding returns the record that added a number of a collection. There must be one.
+func (l *logReader) adding(c collection, number int32) (*logRecord, error) {
+	r, err := l.oldest(func(r *logRecord) bool { return r.counts[c] >= number })
 	if err != nil {
 		return nil, err
 	}
-	if r == nil || r.counts[c] != number || r.added[c] == nil {
-		return nil, l.file.damaged(conversationTable, recordKey(l.conversation, high), errGap)
+	if r.counts[c] != number || r.added[c] == nil {
+		return nil, l.file.damaged(conversationTable, r.key, errGap)
 	}
 	return r, nil
+}
+
+// firstAfter returns the oldest record after a position of the feed, or nil. It is mostly one of the newest. What the log
+// goes up to is read, too: nobody need have looked at the head.
+func (l *logReader) firstAfter(position int64) (first *logRecord, err error) {
+	r, err := l.atMost(l.newest)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, l.file.damaged(conversationTable, recordKey(l.conversation, l.newest), errGap)
+	}
+	l.newest = r.revision
+	for range patience {
+		if err != nil || r == nil || r.position <= position {
+			return first, err
+		}
+		first = r
+		r, err = l.older()
+	}
+	return l.oldest(func(r *logRecord) bool { return r.position > position })
 }
 
 // patience is how many records without what is looked for are walked past before the next one is searched for.

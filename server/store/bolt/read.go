@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -118,8 +117,8 @@ func (s *Store) ReadMarks(ctx context.Context, workspace, conversation string) (
 	return all, nil
 }
 
-// Events implements store.ConversationReader.
-func (s *Store) Events(ctx context.Context, workspace, conversation string, after int32, limit int) (all []*goodshipv1.Event, err error) {
+// Records implements store.ConversationReader.
+func (s *Store) Records(ctx context.Context, workspace, conversation string, after int32, limit int) (all []*storev1.Record, err error) {
 	after = max(after, 0)
 	err = s.inConversation(ctx, workspace, conversation, func(v *view, head *storev1.Head, prefix []byte) error {
 		newest := head.GetConversation().GetRevision()
@@ -129,15 +128,11 @@ func (s *Store) Events(ctx context.Context, workspace, conversation string, afte
 		log := v.readLog(prefix, newest)
 		record, err := log.holding(after + 1)
 		for ; err == nil && record != nil; record, err = log.newer() {
-			events, err := v.events(record)
+			m, err := v.record(record)
 			if err != nil {
 				return err
 			}
-			for _, e := range events {
-				if e.GetRevision() > after {
-					all = append(all, e)
-				}
-			}
+			all = append(all, m)
 			if record.revision == newest || len(all) >= limit {
 				return nil
 			}
@@ -150,73 +145,14 @@ func (s *Store) Events(ctx context.Context, workspace, conversation string, afte
 	if err != nil {
 		return nil, err
 	}
-	return all[:min(len(all), max(limit, 0))], nil
+	return all, nil
 }
 
-// events returns a record's events.
-func (f *file) events(r *logRecord) ([]*goodshipv1.Event, error) {
+// record returns what a unit did.
+func (f *file) record(r *logRecord) (*storev1.Record, error) {
 	m := &storev1.Record{}
 	if err := proto.Unmarshal(r.record, m); err != nil {
 		return nil, f.damaged(conversationTable, r.key, err)
 	}
-	return m.GetEvents(), nil
-}
-
-// Feed implements store.Lister.
-func (s *Store) Feed(ctx context.Context, workspace string, after int64, limit int) (all []store.FeedEntry, err error) {
-	err = s.view(ctx, everything, func(v *view) error {
-		w := v.index.workspace(workspace)
-		if w == nil {
-			return nil
-		}
-		prefix, cursor := workspacePrefix(w.number), v.bucket(feedTable).Cursor()
-		for key, value := cursor.Seek(feedKey(w.number, max(after, 0)+1)); len(all) < limit && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
-			entry, err := v.feedEntry(w.number, key, value)
-			if err != nil {
-				return err
-			}
-			all = append(all, entry)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
-}
-
-// feedEntry returns an entry of the feed with its events, from the log.
-func (f *file) feedEntry(w uint32, key, value []byte) (store.FeedEntry, error) {
-	payload, err := f.unseal(feedTable, key, value)
-	if err != nil {
-		return store.FeedEntry{}, err
-	}
-	m, err := decode[storev1.FeedRecord](f, feedTable, key, payload)
-	if err != nil {
-		return store.FeedEntry{}, err
-	}
-	at := recordKey(conversationPrefix(w, m.GetConversationId()), m.GetRevision())
-	if payload, err = f.get(conversationTable, at); err != nil {
-		return store.FeedEntry{}, err
-	}
-	if payload == nil {
-		return store.FeedEntry{}, f.damaged(conversationTable, at, errMissing)
-	}
-	r, err := newLogRecord(at, payload)
-	if err != nil {
-		return store.FeedEntry{}, f.damaged(conversationTable, at, err)
-	}
-	events, err := f.events(&r)
-	return store.FeedEntry{Position: m.GetPosition(), ConversationID: m.GetConversationId(), Events: events}, err
-}
-
-// lastPosition returns the last position in a workspace's feed; 0 if it is empty.
-func (f *file) lastPosition(w uint32) (int64, error) {
-	cursor := f.bucket(feedTable).Cursor()
-	cursor.Seek(feedKey(w+1, 0))
-	key, _ := cursor.Prev()
-	if !bytes.HasPrefix(key, workspacePrefix(w)) {
-		return 0, nil
-	}
-	return int64(binary.BigEndian.Uint64(key[4:])), nil
+	return m, nil
 }

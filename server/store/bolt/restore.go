@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -125,6 +126,8 @@ type restorer struct {
 	db    *bbolt.DB
 	index *index
 	batch *batch
+	// head is the entry of the head that was written last.
+	head *storev1.BackupEntry
 }
 
 // read writes all entries up to the end of a backup that is whole.
@@ -165,6 +168,7 @@ func (r *restorer) write(e *storev1.BackupEntry) error {
 	if err := t.restore(e); err != nil {
 		return fmt.Errorf("an entry of workspace %q: %w", e.GetWorkspaceId(), err)
 	}
+	r.putNewest(t, e)
 	if err := r.batch.add(t); err != nil {
 		return err
 	}
@@ -172,6 +176,20 @@ func (r *restorer) write(e *storev1.BackupEntry) error {
 		return nil
 	}
 	return r.commit()
+}
+
+// putNewest writes down where the newest record of a conversation is. It follows the head, unless only the head was changed
+// while the backup was taken; then nobody knows.
+func (r *restorer) putNewest(t *tx, e *storev1.BackupEntry) {
+	if head := e.GetHead(); head != nil {
+		r.head = e
+		t.putNewest(newEntry(t.workspace, head), 0)
+	}
+	events, head := e.GetLogRecord().GetRecord().GetEvents(), r.head.GetHead()
+	if len(events) > 0 && e.GetWorkspaceId() == r.head.GetWorkspaceId() && e.GetConversationId() == r.head.GetConversationId() &&
+		events[len(events)-1].GetRevision() == head.GetConversation().GetRevision() {
+		t.putNewest(newEntry(t.workspace, head), e.GetLogRecord().GetFeedPosition())
+	}
 }
 
 func (r *restorer) commit() error {
@@ -195,7 +213,7 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 	case *storev1.BackupEntry_ApiKey:
 		return t.PutAPIKey(object.ApiKey)
 	case *storev1.BackupEntry_Feed:
-		return t.putFeed(object.Feed)
+		return t.restoreFeed(object.Feed)
 	case *storev1.BackupEntry_Once:
 		return t.restoreOnce(e.GetConversationId(), object.Once)
 	}
@@ -221,6 +239,22 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 		return t.put(conversationTable, resolutionKey(conversation, object.Resolution.GetNumber()), object.Resolution)
 	}
 	return errors.New("the object is of an unknown kind: a newer server wrote the backup")
+}
+
+// restoreFeed writes an entry of the feed, or, of one without a conversation, up to where the feed was pruned. What was
+// pruned while the backup was taken may be in it.
+func (t *tx) restoreFeed(r *storev1.FeedRecord) error {
+	if r.GetConversationId() != "" {
+		return t.putFeed(r)
+	}
+	cursor, first := t.batch.bucket(feedTable).Cursor(), feedKey(t.workspace.number, feedStart+1)
+	end := feedKey(t.workspace.number, r.GetPosition()+1)
+	for key, _ := cursor.Seek(first); key != nil && bytes.Compare(key, end) < 0; key, _ = cursor.Seek(first) {
+		if err := cursor.Delete(); err != nil {
+			return err
+		}
+	}
+	return t.putFeedStart(r.GetPosition())
 }
 
 // restoreOnce writes a request id. A backup may have one more than once.

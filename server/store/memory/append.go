@@ -35,18 +35,13 @@ func (t *tx) Append(change store.Change) error {
 	if err := checkNumbers(before.GetConversation(), change); err != nil {
 		return fmt.Errorf("store/memory: append to %s: %w", id, err)
 	}
-	c, err := old.with(change)
+	c, err := old.with(change, t.workspace.newest()+1)
 	if err != nil {
 		return err
 	}
 	t.workspace.conversations[id] = c
-	t.workspace.feed = append(t.workspace.feed, feedEntry{
-		conversation: id,
-		first:        before.GetConversation().GetRevision() + 1,
-		last:         change.Head.GetConversation().GetRevision(),
-		message:      change.Record.GetMessage().GetNumber(),
-		note:         change.Record.GetNote().GetNumber(),
-	})
+	t.workspace.feed = append(t.workspace.feed, feedEntry{conversation: id, revision: change.Head.GetConversation().GetRevision()})
+	t.changed(change.Head)
 	return nil
 }
 
@@ -164,14 +159,14 @@ func checkReplaced(before *goodshipv1.Conversation, change store.Change) error {
 	return nil
 }
 
-// with returns the conversation after a change whose numbers follow.
-func (c *conversation) with(change store.Change) (*conversation, error) {
+// with returns the conversation after a change whose numbers follow, at a position of the feed.
+func (c *conversation) with(change store.Change, position int64) (*conversation, error) {
 	c = c.copy()
 	var err error
 	if c.head, err = encode(change.Head); err != nil {
 		return nil, err
 	}
-	if err := c.add(change.Record); err != nil {
+	if err := c.add(change.Record, position); err != nil {
 		return nil, err
 	}
 	if c.messages, err = setAll(c.messages, change.Messages); err != nil {
@@ -185,20 +180,23 @@ func (c *conversation) with(change store.Change) (*conversation, error) {
 }
 
 // add adds a record to the log of a conversation that nobody else sees yet.
-func (c *conversation) add(record *storev1.Record) (err error) {
-	for _, e := range record.GetEvents() {
-		if c.events, err = set(c.events, e.GetRevision(), e); err != nil {
+func (c *conversation) add(added *storev1.Record, position int64) (err error) {
+	message, note, events := added.GetMessage(), added.GetNote(), added.GetEvents()
+	r := record{message: message.GetNumber(), note: note.GetNumber(), position: position, last: events[len(events)-1].GetRevision()}
+	if message != nil {
+		if c.messages, err = set(c.messages, r.message, message); err != nil {
 			return err
 		}
 	}
-	if m := record.GetMessage(); m != nil {
-		if c.messages, err = set(c.messages, m.GetNumber(), m); err != nil {
+	if note != nil {
+		if c.notes, err = set(c.notes, r.note, note); err != nil {
 			return err
 		}
 	}
-	if n := record.GetNote(); n != nil {
-		c.notes, err = set(c.notes, n.GetNumber(), n)
-	}
+	added = proto.CloneOf(added)
+	added.Message, added.Note = nil, nil
+	r.stored, err = encode(added)
+	c.records = append(c.records, r)
 	return err
 }
 

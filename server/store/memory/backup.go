@@ -67,6 +67,7 @@ func (w *workspace) backup(id string) ([]*storev1.BackupEntry, error) {
 	for _, id := range sortedKeys(w.conversations) {
 		c := w.conversations[id]
 		addTo(e, id, [][]byte{c.head}, func(m *storev1.Head, b *storev1.BackupEntry) { b.Object = &storev1.BackupEntry_Head{Head: m} })
+		e.addLog(id, c)
 		addTo(e, id, c.resolutions, func(m *goodshipv1.Resolution, b *storev1.BackupEntry) {
 			b.Object = &storev1.BackupEntry_Resolution{Resolution: m}
 		})
@@ -90,32 +91,27 @@ func addTo[T any, M message[T]](e *entries, conversation string, stored [][]byte
 	}
 }
 
-// addFeed adds the feed, and the logs by the way.
+// addLog adds the log of a conversation.
+func (e *entries) addLog(id string, c *conversation) {
+	for _, r := range c.records {
+		m, err := c.read(r)
+		e.err = errors.Join(e.err, err)
+		e.all = append(e.all, &storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: id, Object: &storev1.BackupEntry_LogRecord{
+			LogRecord: &storev1.LogRecord{Record: m, FeedPosition: r.position},
+		}})
+	}
+}
+
+// addFeed adds the feed, after up to where it was pruned, if it ever was.
 func (e *entries) addFeed(w *workspace) {
-	counts := make(map[string]*storev1.Record) // of each conversation so far
+	add := func(m *storev1.FeedRecord) {
+		e.all = append(e.all, &storev1.BackupEntry{WorkspaceId: e.workspace, Object: &storev1.BackupEntry_Feed{Feed: m}})
+	}
+	if w.pruned > 0 {
+		add(&storev1.FeedRecord{Position: w.pruned})
+	}
 	for i, f := range w.feed {
-		c := w.conversations[f.conversation]
-		record := &storev1.Record{MessageCount: counts[f.conversation].GetMessageCount(), NoteCount: counts[f.conversation].GetNoteCount()}
-		var err1, err2, err3 error
-		record.Events, err1 = decodeAll[goodshipv1.Event](c.events[f.first-1 : f.last])
-		if f.message != 0 {
-			record.Message, err2 = numbered[goodshipv1.Message](c.messages, f.message)
-			record.MessageCount = f.message
-		}
-		if f.note != 0 {
-			record.Note, err3 = numbered[goodshipv1.Note](c.notes, f.note)
-			record.NoteCount = f.note
-		}
-		e.err = errors.Join(e.err, err1, err2, err3)
-		counts[f.conversation] = record
-		position := int64(i + 1)
-		e.all = append(e.all,
-			&storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: f.conversation, Object: &storev1.BackupEntry_LogRecord{
-				LogRecord: &storev1.LogRecord{Record: record, FeedPosition: position},
-			}},
-			&storev1.BackupEntry{WorkspaceId: e.workspace, Object: &storev1.BackupEntry_Feed{
-				Feed: &storev1.FeedRecord{Position: position, ConversationId: f.conversation, Revision: f.last},
-			}})
+		add(&storev1.FeedRecord{Position: w.pruned + int64(i+1), ConversationId: f.conversation, Revision: f.revision})
 	}
 }
 

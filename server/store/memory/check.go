@@ -70,20 +70,11 @@ func (c *checker) conversation(where, id string, conv *conversation) {
 	}
 	c.report.Conversations++
 	c.report.Messages += int64(len(conv.messages))
-	c.report.Events += int64(len(conv.events))
-	public := int32(0)
-	for i, b := range conv.events {
-		e := read[goodshipv1.Event](c, where, b)
-		c.expect(where+": revision of an event", e.GetRevision(), int32(i+1))
-		if e.GetPublicRevision() != 0 {
-			public++
-			c.expect(where+": public revision of an event", e.GetPublicRevision(), public)
-		}
-	}
+	revision, public := c.log(where, conv)
 	readNumbered[goodshipv1.Message](c, where+": number of a message", conv.messages)
 	readNumbered[goodshipv1.Note](c, where+": number of a note", conv.notes)
 	readNumbered[goodshipv1.Resolution](c, where+": number of a resolution", conv.resolutions)
-	c.expect(where+": revision", head.GetRevision(), int32(len(conv.events)))
+	c.expect(where+": revision", head.GetRevision(), revision)
 	c.expect(where+": public revision", head.GetPublicRevision(), public)
 	c.expect(where+": message count", head.GetMessageCount(), int32(len(conv.messages)))
 	c.expect(where+": note count", head.GetNoteCount(), int32(len(conv.notes)))
@@ -93,19 +84,47 @@ func (c *checker) conversation(where, id string, conv *conversation) {
 	}
 }
 
-// feed walks the feed and the logs together: each entry must go on where its conversation's last one ended.
+// log goes through a log, and returns the revision and the public revision that it ends at.
+func (c *checker) log(where string, conv *conversation) (revision, public int32) {
+	position := int64(0)
+	for _, r := range conv.records {
+		for _, e := range read[storev1.Record](c, where, r.stored).GetEvents() {
+			c.report.Events++
+			revision++
+			c.expect(where+": revision of an event", e.GetRevision(), revision)
+			if e.GetPublicRevision() != 0 {
+				public++
+				c.expect(where+": public revision of an event", e.GetPublicRevision(), public)
+			}
+		}
+		c.expect(where+": revision at the end of a record", r.last, revision)
+		if r.position <= position {
+			c.problem("%s: feed position %d follows %d", where, r.position, position)
+		}
+		position = r.position
+	}
+	return revision, public
+}
+
+// feed compares the feed with the logs: it must have what follows the position up to which it was pruned, and no more.
 func (c *checker) feed(where string, w *workspace) {
-	seen := make(map[string]int32)
+	expected := make(map[int64]feedEntry)
+	for id, conv := range w.conversations {
+		for _, r := range conv.records {
+			if r.position > w.pruned {
+				expected[r.position] = feedEntry{id, r.last}
+			}
+		}
+	}
 	for i, e := range w.feed {
-		c.expect(fmt.Sprintf("%s: feed entry %d: first revision of %q", where, i+1, e.conversation), e.first, seen[e.conversation]+1)
-		seen[e.conversation] = e.last
+		position := w.pruned + int64(i+1)
+		if expected[position] != e {
+			c.problem("%s: feed entry %d names revision %d of %q, want %+v", where, position, e.revision, e.conversation, expected[position])
+		}
+		delete(expected, position)
 	}
-	for _, id := range sortedKeys(w.conversations) {
-		c.expect(fmt.Sprintf("%s: conversation %q: revisions in the feed", where, id), seen[id], int32(len(w.conversations[id].events)))
-		delete(seen, id)
-	}
-	for _, id := range sortedKeys(seen) {
-		c.problem("%s: the feed names conversation %q, which there is not", where, id)
+	for position, e := range expected {
+		c.problem("%s: feed entry %d, %+v, is missing", where, position, e)
 	}
 }
 

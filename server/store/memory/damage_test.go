@@ -60,9 +60,9 @@ func TestCheckFindsDamage(t *testing.T) {
 		"key":                     func(w *workspace, _ *conversation) { w.apiKeys["key"] = garbage },
 		"head":                    func(_ *workspace, c *conversation) { c.head = garbage },
 		"head of before":          func(_ *workspace, c *conversation) { c.head = mustEncode(appended(1).Head) },
-		"event":                   func(_ *workspace, c *conversation) { c.events[0] = garbage },
-		"event lost":              func(_ *workspace, c *conversation) { c.events = c.events[:1] },
-		"event twice":             func(_ *workspace, c *conversation) { c.events[1] = c.events[0] },
+		"event":                   func(_ *workspace, c *conversation) { c.records[0].stored = garbage },
+		"event lost":              func(_ *workspace, c *conversation) { c.records = c.records[:1] },
+		"event twice":             func(_ *workspace, c *conversation) { c.records[1].stored = c.records[0].stored },
 		"message":                 func(_ *workspace, c *conversation) { c.messages[1] = garbage },
 		"message lost":            func(_ *workspace, c *conversation) { c.messages = c.messages[:1] },
 		"message twice":           func(_ *workspace, c *conversation) { c.messages[1] = c.messages[0] },
@@ -97,7 +97,7 @@ func TestDamageIsAnError(t *testing.T) {
 	w := s.workspaces["w"]
 	c := w.conversations["c"]
 	w.record, w.agents["a"], w.customers["k"], w.apiKeys["key"] = garbage, garbage, garbage, garbage
-	c.head, c.events[1], c.messages[1], c.notes[1], c.resolutions[1], c.marks["a"] = garbage, garbage, garbage, garbage, garbage, garbage
+	c.head, c.records[1].stored, c.messages[1], c.notes[1], c.resolutions[1], c.marks["a"] = garbage, garbage, garbage, garbage, garbage, garbage
 	for key, r := range w.once {
 		r.receipt = garbage
 		w.once[key] = r
@@ -109,11 +109,11 @@ func TestDamageIsAnError(t *testing.T) {
 	_, err3 := s.Notes(ctx, "w", "c", r)
 	_, err4 := s.Resolutions(ctx, "w", "c", r)
 	_, err5 := s.ReadMarks(ctx, "w", "c")
-	_, err6 := s.Events(ctx, "w", "c", 0, 9)
+	_, err6 := s.Records(ctx, "w", "c", 0, 9)
 	_, _, err7 := s.List(ctx, "w", store.Query{}, nil, 9)
 	_, err8 := s.ByExternalID(ctx, "w", "x")
 	_, err9 := s.Feed(ctx, "w", 0, 9)
-	_, err10 := s.NextDue(ctx, 9)
+	_, err10 := s.NextDue(ctx, nil, 9)
 	_, err11 := s.Workspaces(ctx)
 	_, err12 := s.Workspace(ctx, "w")
 	_, err13 := s.Agents(ctx, "w", "", 9)

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
-	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 )
 
@@ -76,29 +75,8 @@ func (s *Store) ByExternalID(ctx context.Context, workspace, externalID string) 
 	return heads[0], nil
 }
 
-// Feed implements store.Lister.
-func (s *Store) Feed(ctx context.Context, workspace string, after int64, limit int) ([]store.FeedEntry, error) {
-	w, err := s.workspace(ctx, workspace)
-	if err != nil {
-		return nil, err
-	}
-	var entries []store.FeedEntry
-	for i, e := range w.feed {
-		at := int64(i + 1)
-		if at <= after || len(entries) >= limit {
-			continue
-		}
-		events, err := decodeAll[goodshipv1.Event](w.conversations[e.conversation].events[e.first-1 : e.last])
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, store.FeedEntry{Position: at, ConversationID: e.conversation, Events: events})
-	}
-	return entries, nil
-}
-
 // NextDue implements store.Lister. Equal times go by workspace and id.
-func (s *Store) NextDue(ctx context.Context, limit int) ([]store.Due, error) {
+func (s *Store) NextDue(ctx context.Context, after *store.Due, limit int) ([]store.Due, error) {
 	all, err := s.snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -113,10 +91,32 @@ func (s *Store) NextDue(ctx context.Context, limit int) ([]store.Due, error) {
 			due = append(due, store.Due{Workspace: id, ConversationID: h.GetConversation().GetId(), Time: h.GetDueTime().AsTime()})
 		}
 	}
-	slices.SortFunc(due, func(a, b store.Due) int {
-		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.ConversationID, b.ConversationID))
-	})
+	slices.SortFunc(due, compareDue)
+	if after != nil {
+		due = slices.DeleteFunc(due, func(d store.Due) bool { return compareDue(d, *after) <= 0 })
+	}
 	return atMost(due, limit), nil
+}
+
+func compareDue(a, b store.Due) int {
+	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.ConversationID, b.ConversationID))
+}
+
+// Place implements store.Lister.
+func (s *Store) Place(ctx context.Context, workspace, conversation string) (int, error) {
+	w, err := s.workspace(ctx, workspace)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := w.conversation(conversation); err != nil {
+		return 0, err
+	}
+	line, err := w.heads(store.Query{Order: store.ByLine}.Holds)
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(line, by(store.ByLine))
+	return slices.IndexFunc(line, func(h *storev1.Head) bool { return h.GetConversation().GetId() == conversation }) + 1, nil
 }
 
 // Lines implements store.Lister.

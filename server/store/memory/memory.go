@@ -39,6 +39,8 @@ type Store struct {
 	closed bool
 	// workspaces are by id. Neither the map nor what it holds is ever changed, only replaced.
 	workspaces map[string]*workspace
+	// listeners are told of each commit. They belong to who holds writer.
+	listeners []*listener
 }
 
 var _ store.Store = (*Store)(nil)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/memory"
 	"github.com/goodship/goodship/server/store/storetest"
@@ -17,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStore(t *testing.T) { storetest.Run(t, open) }
 
 func open(t *testing.T) storetest.Harness {
-	clock := storetest.NewClock()
+	clock := faketime.New()
 	var fail atomic.Value
 	fail.Store(storetest.Point(""))
 	st := memory.New(memory.Options{Now: clock.Now, Fault: func(point string) error {

@@ -78,16 +78,6 @@ func (s *Store) ReadMarks(ctx context.Context, workspace, conversation string) (
 	return decodeAll[storev1.ReadMarkRecord](sortedValues(c.marks))
 }
 
-// Events implements store.ConversationReader.
-func (s *Store) Events(ctx context.Context, workspace, conversation string, after int32, limit int) ([]*goodshipv1.Event, error) {
-	c, err := s.conversation(ctx, workspace, conversation)
-	if err != nil {
-		return nil, err
-	}
-	from := min(max(int(after), 0), len(c.events))
-	return decodeAll[goodshipv1.Event](atMost(c.events[from:], limit))
-}
-
 // atMost returns the first of them.
 func atMost[V any](all []V, limit int) []V {
 	return all[:min(len(all), max(limit, 0))]

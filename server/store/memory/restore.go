@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,11 +111,20 @@ func (r *restored) add(e *storev1.BackupEntry) (err error) {
 	case *storev1.BackupEntry_Once:
 		err = r.addOnce(id, o.Once)
 	case *storev1.BackupEntry_Feed:
-		r.feed[o.Feed.GetPosition()] = feedKey{o.Feed.GetConversationId(), o.Feed.GetRevision()}
+		r.addFeed(o.Feed)
 	default:
 		err = fmt.Errorf("%w: the backup holds something unknown", store.ErrDataLoss)
 	}
 	return err
+}
+
+// addFeed takes in an entry of the feed, or, of one without a conversation, up to where the feed was pruned.
+func (r *restored) addFeed(f *storev1.FeedRecord) {
+	if f.GetConversationId() == "" {
+		r.workspace.pruned = f.GetPosition()
+		return
+	}
+	r.feed[f.GetPosition()] = feedKey{f.GetConversationId(), f.GetRevision()}
 }
 
 func (r *restored) addOnce(conversation string, o *storev1.OnceRecord) error {
@@ -134,19 +144,21 @@ func (r *restored) addOnce(conversation string, o *storev1.OnceRecord) error {
 // whole returns the workspace with its logs, put together in the order of the feed, which is that of each log too.
 func (r *restored) whole() (*workspace, error) {
 	w := r.workspace
-	for i := range int64(len(r.feed)) {
-		key := r.feed[i+1]
-		c, record := w.conversations[key.conversation], r.records[key].GetRecord()
-		if c == nil || record == nil {
-			return nil, fmt.Errorf("%w: the backup lacks what feed position %d refers to", store.ErrDataLoss, i+1)
+	for _, key := range slices.SortedFunc(maps.Keys(r.records), func(a, b feedKey) int {
+		return cmp.Compare(r.records[a].GetFeedPosition(), r.records[b].GetFeedPosition())
+	}) {
+		if err := r.conversation(key.conversation).add(r.records[key].GetRecord(), r.records[key].GetFeedPosition()); err != nil {
+			return nil, fmt.Errorf("%w: revision %d of conversation %q: %w", store.ErrDataLoss, key.revision, key.conversation, err)
 		}
-		if err := c.add(record); err != nil {
-			return nil, fmt.Errorf("%w: feed position %d of the backup: %w", store.ErrDataLoss, i+1, err)
+	}
+	// What was pruned while the backup was taken may be in it.
+	maps.DeleteFunc(r.feed, func(position int64, _ feedKey) bool { return position <= w.pruned })
+	for range len(r.feed) {
+		key, position := r.feed[w.newest()+1], w.newest()+1
+		if r.records[key].GetFeedPosition() != position {
+			return nil, fmt.Errorf("%w: the backup lacks feed position %d, or what it refers to", store.ErrDataLoss, position)
 		}
-		w.feed = append(w.feed, feedEntry{
-			conversation: key.conversation, first: record.GetEvents()[0].GetRevision(), last: key.revision,
-			message: record.GetMessage().GetNumber(), note: record.GetNote().GetNumber(),
-		})
+		w.feed = append(w.feed, feedEntry(key))
 	}
 	for id, resolutions := range r.resolutions {
 		c := w.conversations[id]

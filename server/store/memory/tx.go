@@ -19,6 +19,8 @@ type tx struct {
 	workspaceID string
 	workspace   *workspace
 	before      map[string]*workspace
+	// hints are what listeners are told of it.
+	hints []store.Hint
 }
 
 func (t *tx) Now() time.Time { return t.workspace.last }
@@ -127,6 +129,7 @@ func (t *tx) PutDueTime(conversation string, due time.Time) error {
 		return err
 	}
 	t.workspace.conversations[conversation] = c
+	t.changed(head)
 	return nil
 }
 
@@ -143,6 +146,7 @@ func (t *tx) PutWorkspace(w *storev1.WorkspaceRecord) error {
 		return err
 	}
 	t.workspace.record = b
+	t.hint(store.Hint{Workspace: t.workspaceID})
 	return nil
 }
 
@@ -151,6 +155,7 @@ func (t *tx) Agent(id string) (*storev1.AgentRecord, error) {
 }
 
 func (t *tx) PutAgent(a *storev1.AgentRecord) error {
+	t.hint(store.Hint{Workspace: t.workspaceID, AgentID: a.GetAgent().GetId()})
 	return putNamed(t.workspace.agents, a.GetAgent().GetId(), a)
 }
 
@@ -174,6 +179,10 @@ func (t *tx) PutCustomer(c *storev1.CustomerRecord) error {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	}
+	if former, err := t.CustomerByKey(key); err == nil {
+		t.hint(store.Hint{Workspace: t.workspaceID, CustomerID: former.GetCustomer().GetId()})
+	}
+	t.hint(store.Hint{Workspace: t.workspaceID, CustomerID: id})
 	return putNamed(t.workspace.customers, key, c)
 }
 
@@ -199,5 +208,6 @@ func (t *tx) PutAPIKey(k *storev1.ApiKeyRecord) error {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	}
+	t.hint(store.Hint{Workspace: t.workspaceID})
 	return putNamed(t.workspace.apiKeys, id, k)
 }

@@ -25,14 +25,17 @@ func (s *Store) Update(ctx context.Context, workspaceID string, once store.Once,
 	if seen, ok := next.once[once.Key()]; ok {
 		return seen.replay(once)
 	}
-	receipt, err := fn(&tx{workspaceID: workspaceID, workspace: next, before: before})
+	t := &tx{workspaceID: workspaceID, workspace: next, before: before}
+	receipt, err := fn(t)
 	if err != nil {
 		return store.Result{}, err
 	}
 	if err := next.remember(once, receipt); err != nil {
 		return store.Result{}, err
 	}
-	if err := s.commit(workspaceID, next); err != nil {
+	err = s.commit(workspaceID, next)
+	s.notify(t)
+	if err != nil {
 		return store.Result{}, err
 	}
 	return store.Result{Receipt: receipt}, nil

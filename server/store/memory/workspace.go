@@ -18,28 +18,41 @@ type workspace struct {
 	last          time.Time
 	record        []byte
 	conversations map[string]*conversation
-	feed          []feedEntry
-	agents        map[string][]byte       // by id
-	customers     map[string][]byte       // by key
-	apiKeys       map[string][]byte       // by id
-	once          map[[16]byte]remembered // by Once.Key
+	// feed holds what follows the position pruned, in order.
+	feed      []feedEntry
+	pruned    int64
+	agents    map[string][]byte       // by id
+	customers map[string][]byte       // by key
+	apiKeys   map[string][]byte       // by id
+	once      map[[16]byte]remembered // by Once.Key
 }
 
 // conversation is all that is kept of one conversation at one moment. It never changes once it is in a workspace.
 type conversation struct {
 	head []byte
-	// events holds revision n at n-1; messages, notes and resolutions are numbered the same way.
-	events, messages, notes, resolutions [][]byte
+	// records are the log.
+	records []record
+	// messages holds number n at n-1, and so do the others.
+	messages, notes, resolutions [][]byte
 	// marks are by agent id.
 	marks map[string][]byte
 }
 
-// feedEntry is what one Append added: a run of the log, and the numbers of a message and a note; 0 if none. The feed
-// refers to a conversation and does not copy it.
-type feedEntry struct {
-	conversation  string
-	first, last   int32
+// record is what one Append added.
+type record struct {
+	// stored is a Record without its message and note, whose numbers stand beside it; 0 if there is none.
+	stored        []byte
 	message, note int32
+	// last is the revision of the last event.
+	last int32
+	// position is that in the workspace's feed.
+	position int64
+}
+
+// feedEntry names a conversation and the last revision of a record of its log. The feed refers to it and does not copy it.
+type feedEntry struct {
+	conversation string
+	revision     int32
 }
 
 // remembered is what a request id did. conversation is the one that the request named, if it named one.
@@ -60,6 +73,7 @@ func (w *workspace) copy() *workspace {
 		record:        w.record,
 		conversations: copyMap(w.conversations),
 		feed:          slices.Clone(w.feed),
+		pruned:        w.pruned,
 		agents:        copyMap(w.agents),
 		customers:     copyMap(w.customers),
 		apiKeys:       copyMap(w.apiKeys),
@@ -71,7 +85,7 @@ func (w *workspace) copy() *workspace {
 func (c *conversation) copy() *conversation {
 	return &conversation{
 		head:        c.head,
-		events:      slices.Clone(c.events),
+		records:     slices.Clone(c.records),
 		messages:    slices.Clone(c.messages),
 		notes:       slices.Clone(c.notes),
 		resolutions: slices.Clone(c.resolutions),

@@ -16,6 +16,7 @@ import (
 // draft is a change in the making. Whatever is done to it, its numbers follow those of the conversation before.
 type draft struct {
 	now         time.Time
+	before      *storev1.Standing
 	head        *storev1.Head
 	record      *storev1.Record
 	messages    []*goodshipv1.Message
@@ -40,7 +41,7 @@ func draftOf(tx store.Tx, id string) (*draft, error) {
 
 // begin returns a draft that begins a conversation: WAITING since now, unowned, without a message.
 func begin(id, customerKey string, now time.Time) *draft {
-	d := &draft{now: now, record: &storev1.Record{}, head: &storev1.Head{
+	d := &draft{now: now, before: &storev1.Standing{}, record: &storev1.Record{}, head: &storev1.Head{
 		CustomerKey:  customerKey,
 		Conversation: &goodshipv1.Conversation{Id: id, CreateTime: timestamppb.New(now)},
 	}}
@@ -51,7 +52,11 @@ func begin(id, customerKey string, now time.Time) *draft {
 
 // goOn returns a draft on a conversation.
 func goOn(head *storev1.Head, now time.Time) *draft {
-	return &draft{now: now, record: &storev1.Record{}, head: proto.CloneOf(head)}
+	return &draft{now: now, before: standing(head), record: &storev1.Record{}, head: proto.CloneOf(head)}
+}
+
+func standing(head *storev1.Head) *storev1.Standing {
+	return &storev1.Standing{State: head.GetConversation().GetState(), OwnerId: head.GetConversation().GetOwnerId()}
 }
 
 func (d *draft) conversation() *goodshipv1.Conversation { return d.head.GetConversation() }
@@ -66,7 +71,7 @@ func (d *draft) log(public bool, e *goodshipv1.Event) {
 		e.PublicRevision = c.GetPublicRevision()
 		c.ActivityTime = timestamppb.New(d.now)
 	}
-	e.Time = timestamppb.New(d.now)
+	e.CreateTime = timestamppb.New(d.now)
 	e.Actor = &goodshipv1.Actor{Kind: goodshipv1.ActorKind_ACTOR_KIND_CUSTOMER}
 	d.record.Events = append(d.record.Events, e)
 }
@@ -187,6 +192,10 @@ func (d *draft) change() store.Change {
 	c := d.conversation()
 	c.UpdateTime = timestamppb.New(d.now)
 	d.record.MessageCount, d.record.NoteCount = c.GetMessageCount(), c.GetNoteCount()
+	d.record.Before, d.record.After = d.before, standing(d.head)
+	if c.GetRevision()%2 == 0 {
+		d.record.Traceparent = fmt.Sprintf("00-%032x-%016x-01", c.GetRevision(), c.GetRevision())
+	}
 	return store.Change{Head: d.head, Record: d.record, Messages: d.messages, Notes: d.notes, Resolutions: d.resolutions}
 }
 

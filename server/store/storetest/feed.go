@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 	"google.golang.org/protobuf/proto"
 )
@@ -40,10 +42,9 @@ func feedIsTheLogs(s *subject) {
 		s.Errorf("got the feed of %q, want %q", got, want)
 	}
 	s.wantLogs("w", feed, ids)
-	for after := range int64(len(feed)) + 3 {
+	for after := range int64(len(feed)) + 1 {
 		for _, limit := range []int{1, 5, all} {
-			from := min(int(after), len(feed))
-			wanted := feed[from:min(from+limit, len(feed))]
+			wanted := feed[after:min(int(after)+limit, len(feed))]
 			if got := s.feed("w", after, limit); !slices.EqualFunc(got, wanted, equalEntries) {
 				s.Errorf("Feed after %d, at most %d: got %v, want %v", after, limit, got, wanted)
 			}
@@ -59,8 +60,7 @@ func (s *subject) feed(workspace string, after int64, limit int) []store.FeedEnt
 }
 
 func equalEntries(a, b store.FeedEntry) bool {
-	return a.Position == b.Position && a.ConversationID == b.ConversationID &&
-		slices.EqualFunc(a.Events, b.Events, func(a, b *goodshipv1.Event) bool { return proto.Equal(a, b) })
+	return a.Position == b.Position && a.ConversationID == b.ConversationID && proto.Equal(a.Record, b.Record)
 }
 
 // wantLogs fails the test unless a whole feed has dense positions, and is the logs of the conversations, each in order.
@@ -71,10 +71,10 @@ func (s *subject) wantLogs(workspace string, feed []store.FeedEntry, conversatio
 		if entry.Position != int64(i+1) {
 			s.Errorf("feed entry %d has position %d", i+1, entry.Position)
 		}
-		logs[entry.ConversationID] = append(logs[entry.ConversationID], entry.Events...)
+		logs[entry.ConversationID] = append(logs[entry.ConversationID], entry.Record.GetEvents()...)
 	}
 	for _, id := range conversations {
-		log, err := s.store().Events(s.ctx, workspace, id, 0, all)
+		log, err := eventsOf(s.ctx, s.store(), workspace, id, 0, all)
 		if err != nil || !slices.EqualFunc(log, logs[id], func(a, b *goodshipv1.Event) bool { return proto.Equal(a, b) }) {
 			s.Errorf("%s: got the log %v, %v, but in the feed %v", id, log, err, logs[id])
 		}
@@ -122,7 +122,7 @@ func feedIsInCommitOrder(s *subject) {
 	s.wantLogs("w", followed, ids)
 	last := time.Time{}
 	for _, entry := range followed {
-		if at := entry.Events[0].GetTime().AsTime(); at.Before(last) {
+		if at := entry.Record.GetEvents()[0].GetCreateTime().AsTime(); at.Before(last) {
 			s.Errorf("position %d is before the position before it by its time", entry.Position)
 		} else {
 			last = at
@@ -132,7 +132,7 @@ func feedIsInCommitOrder(s *subject) {
 
 // dueIsInOrder sets, moves and drops due times over workspaces, also of conversations that are RESOLVED.
 func dueIsInOrder(s *subject) {
-	at := func(n int) time.Time { return NewClock().Now().Add(time.Duration(n) * time.Second) }
+	at := func(n int) time.Time { return faketime.New().Now().Add(time.Duration(n) * time.Second) }
 	want := make(map[store.Due]bool)
 	for i := range 24 {
 		w, id := fmt.Sprintf("w%d", i%3), fmt.Sprintf("conv_%02d", (i*7)%24)
@@ -149,9 +149,11 @@ func dueIsInOrder(s *subject) {
 			want[store.Due{Workspace: w, ConversationID: id, Time: due}] = true
 		}
 	}
-	got, err := s.store().NextDue(s.ctx, all)
+	got, err := s.store().NextDue(s.ctx, nil, all)
 	s.wantErr("NextDue", err, nil)
-	if !slices.IsSortedFunc(got, func(a, b store.Due) int { return a.Time.Compare(b.Time) }) {
+	if !slices.IsSortedFunc(got, func(a, b store.Due) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Workspace, b.Workspace), cmp.Compare(a.ConversationID, b.ConversationID))
+	}) {
 		s.Errorf("NextDue is not in order: %v", got)
 	}
 	for _, due := range got {
@@ -164,26 +166,40 @@ func dueIsInOrder(s *subject) {
 	if len(want) != 0 {
 		s.Errorf("NextDue leaves out %v", want)
 	}
-	for _, limit := range []int{1, 5} {
-		first, err := s.store().NextDue(s.ctx, limit)
-		s.wantErr("NextDue", err, nil)
-		if !slices.EqualFunc(first, got[:limit], func(a, b store.Due) bool { return a.Time.Equal(b.Time) }) {
-			s.Errorf("NextDue of %d: got %v, want %v", limit, first, got[:limit])
+	for _, limit := range []int{0, 1, 5, all} {
+		s.wantDue(nil, limit, got)
+		for i := range got {
+			s.wantDue(&got[i], limit, got[i+1:])
 		}
+		first := got[0]
+		first.ConversationID = first.ConversationID[:3] // which there is not, before all others
+		s.wantDue(&first, limit, got)
+	}
+}
+
+// wantDue fails the test unless NextDue goes on like this after one that it returned, or from the first.
+func (s *subject) wantDue(after *store.Due, limit int, want []store.Due) {
+	s.Helper()
+	want = want[:min(limit, len(want))]
+	got, err := s.store().NextDue(s.ctx, after, limit)
+	if err != nil || !slices.EqualFunc(got, want, func(a, b store.Due) bool {
+		return a.Time.Equal(b.Time) && a.Workspace == b.Workspace && a.ConversationID == b.ConversationID
+	}) {
+		s.Errorf("NextDue of %d after %v: got %v, %v, want %v", limit, after, got, err, want)
 	}
 }
 
 // dueTimeNeedsNoEvent sets due times where nothing was appended: nothing else of the conversation changes.
 func dueTimeNeedsNoEvent(s *subject) {
 	const w, id = "w", "conv_1"
-	at := func(n int) time.Time { return NewClock().Now().Add(time.Duration(n) * time.Second) }
+	at := func(n int) time.Time { return faketime.New().Now().Add(time.Duration(n) * time.Second) }
 	s.write(w, id, func(d *draft) { d.due(at(1)) })
 	before, err := s.store().Conversation(s.ctx, w, id)
 	s.wantErr("Conversation", err, nil)
 	for _, due := range []time.Time{at(5), {}, at(3)} {
 		_, err := s.store().Update(s.ctx, w, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) { return nil, tx.PutDueTime(id, due) })
 		s.wantErr("PutDueTime", err, nil)
-		got, err := s.store().NextDue(s.ctx, all)
+		got, err := s.store().NextDue(s.ctx, nil, all)
 		s.wantErr("NextDue", err, nil)
 		if due.IsZero() && len(got) != 0 || !due.IsZero() && (len(got) != 1 || !got[0].Time.Equal(due)) {
 			s.Errorf("NextDue after PutDueTime(%v): got %v", due, got)

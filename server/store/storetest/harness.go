@@ -1,9 +1,7 @@
 package storetest
 
 import (
-	"sync"
-	"time"
-
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 )
 
@@ -13,7 +11,7 @@ type Harness struct {
 	// Store is the open store. It tells the time by Clock and by nothing else.
 	Store store.Store
 	// Clock is the store's clock. It stands still until a test moves it, in either direction.
-	Clock *Clock
+	Clock *faketime.Clock
 	// Reopen closes the store that Store, Reopen or Crash gave out last, and opens the same data again, under the same
 	// clock. It also ends what Fail asked for.
 	Reopen func() (store.Store, error)
@@ -38,28 +36,3 @@ const (
 	// AfterCommit is after it is durable, before its caller hears. The unit happened.
 	AfterCommit Point = "after commit"
 )
-
-// Clock is a clock that moves only when it is told to. Safe for concurrent use.
-type Clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-// NewClock returns a clock at a fixed instant, the same in every test.
-func NewClock() *Clock {
-	return &Clock{now: time.Date(2026, time.March, 1, 9, 0, 0, 0, time.UTC)}
-}
-
-// Now returns the clock's time.
-func (c *Clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-// Jump moves the clock, backwards if d is negative.
-func (c *Clock) Jump(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}

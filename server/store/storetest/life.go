@@ -169,11 +169,11 @@ func (s *subject) wantAllUnavailable() {
 	_, err3 := st.Notes(ctx, "w", "conv_1", store.Range{From: 1, Limit: 1})
 	_, err4 := st.Resolutions(ctx, "w", "conv_1", store.Range{From: 1, Limit: 1})
 	_, err5 := st.ReadMarks(ctx, "w", "conv_1")
-	_, err6 := st.Events(ctx, "w", "conv_1", 0, 1)
+	_, err6 := eventsOf(ctx, st, "w", "conv_1", 0, 1)
 	_, _, err7 := st.List(ctx, "w", store.Query{}, nil, 1)
 	_, err8 := st.ByExternalID(ctx, "w", "external_1")
 	_, err9 := st.Feed(ctx, "w", 0, 1)
-	_, err10 := st.NextDue(ctx, 1)
+	_, err10 := st.NextDue(ctx, nil, 1)
 	_, err11 := st.Workspaces(ctx)
 	_, err12 := st.Workspace(ctx, "w")
 	_, err13 := st.Agent(ctx, "w", "agent_1")
@@ -186,9 +186,13 @@ func (s *subject) wantAllUnavailable() {
 	_, err20 := st.APIKey(ctx, "w", "key_1")
 	_, err21 := st.Check(ctx, false)
 	_, err22 := st.Lines(ctx)
+	_, _, err23 := st.FeedEnds(ctx, "w")
+	_, err24 := st.FeedOf(ctx, "w", []string{"key_1"}, 0, 1)
+	_, err25 := st.Place(ctx, "w", "conv_1")
+	_, err26 := st.PruneFeed(ctx, afterAll, 1)
 	for i, err := range []error{
 		err0, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17, err18, err19, err20, err21,
-		err22,
+		err22, err23, err24, err25, err26,
 		st.Backup(ctx, &bytes.Buffer{}), st.Ready(),
 	} {
 		s.wantErr("call "+strconv.Itoa(i)+" after Close", err, store.ErrUnavailable)

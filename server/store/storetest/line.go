@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 )
 
@@ -25,7 +27,7 @@ func wantOldest(tx store.Tx, when, want string) error {
 
 // oldestWaitingSeesEverything changes the line step by step, several steps to a unit and then one, and asks after each.
 func oldestWaitingSeesEverything(s *subject) {
-	at := func(n int) time.Time { return NewClock().Now().Add(time.Duration(n) * time.Second) }
+	at := func(n int) time.Time { return faketime.New().Now().Add(time.Duration(n) * time.Second) }
 	steps := []struct {
 		what string
 		id   string
@@ -71,7 +73,7 @@ func oldestWaitingSeesEverything(s *subject) {
 
 // linesCountWhoWaits changes the lines of two workspaces and asks after each change.
 func linesCountWhoWaits(s *subject) {
-	at := func(n int) time.Time { return NewClock().Now().Add(time.Duration(n) * time.Second) }
+	at := func(n int) time.Time { return faketime.New().Now().Add(time.Duration(n) * time.Second) }
 	line := func(workspace string, length int, oldest time.Time) store.Line {
 		return store.Line{Workspace: workspace, Length: length, Oldest: oldest}
 	}
@@ -99,6 +101,30 @@ func linesCountWhoWaits(s *subject) {
 	}
 	s.reopen()
 	want("after a reopening", steps[len(steps)-1].want)
+}
+
+// placesCountWhoIsAhead changes conversations in many ways and asks for the place of each: it is that in the line.
+func placesCountWhoIsAhead(s *subject) {
+	pick := choose(rand.New(rand.NewPCG(7, 8)).IntN)
+	ids := []string{"conv_0", "conv_1", "conv_2", "conv_3", "conv_4", "conv_5", "conv_6", "conv_7", "conv_8"}
+	for range 30 {
+		for _, w := range []string{"w", "v", "x"} {
+			s.write(w, one(pick, ids), func(d *draft) { d.shuffle(pick) })
+		}
+		line, err := walk(s.ctx, s.store(), "w", store.Query{Order: store.ByLine}, all, nil)
+		s.wantErr("List", err, nil)
+		for _, id := range ids {
+			want := slices.IndexFunc(line, func(h *storev1.Head) bool { return h.GetConversation().GetId() == id }) + 1
+			_, missing := s.store().Conversation(s.ctx, "w", id)
+			if got, err := s.store().Place(s.ctx, "w", id); got != want || (err == nil) != (missing == nil) {
+				s.Errorf("Place of %s: got %d, %v, want %d", id, got, err, want)
+			}
+		}
+	}
+	_, err := s.store().Place(s.ctx, "w", "nobody's")
+	s.wantErr("Place of a conversation that is missing", err, store.ErrNotFound)
+	_, err = s.store().Place(s.ctx, "nobody's", "conv_1")
+	s.wantErr("Place in a workspace that nobody wrote to", err, store.ErrNotFound)
 }
 
 // newestUnresolvedSeesEverything does the same for a customer's conversations. Their ids and creations disagree, as they

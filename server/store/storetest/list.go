@@ -9,6 +9,7 @@ import (
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/store"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -36,7 +37,7 @@ func some[V any](pick choose, from []V) []V {
 
 // moment returns one of a few times, so that many are equal.
 func moment(pick choose) time.Time {
-	return NewClock().Now().Add(time.Duration(pick(8))*time.Second + time.Duration(pick(2))*time.Microsecond)
+	return faketime.New().Now().Add(time.Duration(pick(8))*time.Second + time.Duration(pick(2))*time.Microsecond)
 }
 
 // shuffle gives a draft's head any state, people, labels and times.
@@ -238,7 +239,7 @@ func customersMakeOneList(s *subject) {
 				if i%3 == 0 {
 					d.resolve(outcomes[0])
 				}
-				d.conversation().ActivityTime = timestamppb.New(NewClock().Now().Add(time.Duration(i/8) * time.Second))
+				d.conversation().ActivityTime = timestamppb.New(faketime.New().Now().Add(time.Duration(i/8) * time.Second))
 			})
 			if err != nil {
 				return err

@@ -24,12 +24,14 @@ func machine(t *testing.T, open func(t *testing.T) Harness) {
 		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "choice") }
 		m := &twins{ctx: t.Context(), harness: open(t), pick: pick, last: make(map[string]time.Time)}
 		m.reference = memory.New(memory.Options{Now: m.harness.Clock.Now})
+		m.ear = listen(m.harness.Store)
 		defer func() { _ = m.harness.Store.Close() }() // it may be closed already
 		rt.Repeat(map[string]func(*rapid.T){
 			"unit":         m.step(m.unit),
 			"another unit": m.step(m.unit),
 			"again":        m.step(m.again),
 			"failure":      m.step(m.failure),
+			"prune":        m.step(m.prune),
 			"jump":         m.step(m.jump),
 			"restart":      m.step(m.restart),
 		})
@@ -41,7 +43,9 @@ type twins struct {
 	ctx       context.Context
 	harness   Harness
 	reference *memory.Store
-	pick      choose
+	// ear hears the engine's hints.
+	ear  *ear
+	pick choose
 	// steps counts steps, begun conversations, failures units that were made to fail; seen holds those with a request id.
 	steps, begun, failures int
 	seen                   []unit
@@ -74,10 +78,12 @@ type unit struct {
 	do        []action
 }
 
-// action is a part of a unit. what says in a failing test what it did.
+// action is a part of a unit. what says in a failing test what it did, and changes of what there must be a hint; zero for
+// nothing.
 type action struct {
-	what string
-	run  func(store.Tx) error
+	what    string
+	changes store.Hint
+	run     func(store.Tx) error
 }
 
 func (u unit) String() string {
@@ -141,118 +147,6 @@ func (o outcome) differs(other outcome) string {
 	return ""
 }
 
-// draw returns any unit. Its times are drawn too, since the engines' clocks need not agree to the microsecond.
-func (m *twins) draw() unit {
-	u := unit{workspace: one(m.pick, twinWorkspaces)}
-	for range m.pick(3) + 1 {
-		u.do = append(u.do, m.drawAction(u.workspace))
-	}
-	if m.pick(6) == 0 {
-		u.fail = errOwn
-	}
-	if m.pick(3) == 0 {
-		u.once = store.Once{
-			RequestID: fmt.Sprint("request ", m.pick(4)), Scope: one(m.pick, []string{"a", "ab"}),
-			Conversation: one(m.pick, []string{"", "b", "conv_01"}), Body: [32]byte{byte(m.pick(2))},
-		}
-	}
-	if m.pick(3) != 0 {
-		u.receipt = &storev1.Receipt{MessageNumber: int32(m.pick(100))}
-	}
-	return u
-}
-
-func (m *twins) drawAction(workspace string) action {
-	version := int32(m.pick(100))
-	switch m.pick(10) {
-	case 0:
-		record := workspaceRecord(workspace, version)
-		return action{fmt.Sprint("put workspace ", record), func(tx store.Tx) error { return tx.PutWorkspace(record) }}
-	case 1:
-		record := agentRecord(one(m.pick, agents), version)
-		return action{fmt.Sprint("put agent ", record), func(tx store.Tx) error { return tx.PutAgent(record) }}
-	case 2:
-		key := one(m.pick, customers)
-		record := customerRecord("id of "+key, key, version)
-		return action{fmt.Sprint("put customer ", record), func(tx store.Tx) error { return tx.PutCustomer(record) }}
-	case 3:
-		record := apiKeyRecord(workspace, one(m.pick, []string{"key_1", "key_2"}), version)
-		return action{fmt.Sprint("put key ", record), func(tx store.Tx) error { return tx.PutAPIKey(record) }}
-	case 4:
-		id, mark := m.drawID(), &storev1.ReadMarkRecord{AgentId: one(m.pick, append([]string{""}, agents...)), MessageNumber: version}
-		return action{fmt.Sprintf("mark %s read: %v", id, mark), func(tx store.Tx) error { return tx.PutReadMark(id, mark) }}
-	}
-	return m.drawAppend()
-}
-
-// drawID returns the id of a conversation that was begun, or of one that was not.
-func (m *twins) drawID() string { return fmt.Sprintf("conv_%02d", m.pick(m.begun+1)) }
-
-// drawAppend appends anything to any conversation.
-func (m *twins) drawAppend() action {
-	id, now := m.drawID(), moment(m.pick)
-	if m.pick(3) == 0 {
-		m.begun++
-		id = fmt.Sprintf("conv_%02d", m.begun)
-	}
-	customer, external := one(m.pick, customers), one(m.pick, []string{"", "", "external_1", "external_2"})
-	what, edit := m.drawEdit()
-	return action{fmt.Sprintf("append to %s, if new of %s under %q: %s", id, customer, external, what), func(tx store.Tx) error {
-		head, err := tx.Conversation(id)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		d := goOn(head, now)
-		if head == nil {
-			d = begin(id, customer, now)
-			d.conversation().ExternalId = external
-		}
-		edit(d)
-		return tx.Append(d.change())
-	}}
-}
-
-// drawEdit draws first and returns what edits then, since an edit runs on two engines, and may run more than once.
-func (m *twins) drawEdit() (string, func(*draft)) {
-	what, which, text := m.pick(10), int32(m.pick(6)), fmt.Sprint("text ", m.pick(100))
-	looks := begin("", "", moment(m.pick))
-	looks.shuffle(m.pick)
-	return fmt.Sprintf("%d, %d, %s, to resemble %v", what, which, text, looks.head), func(d *draft) {
-		before := proto.CloneOf(d.conversation())
-		if what < 5 {
-			d.say(text)
-		}
-		if what == 3 || what == 6 {
-			d.note(text)
-		}
-		if what == 4 || what == 7 {
-			d.propose(text)
-		}
-		// At most two of each are replaced, from the newer to the older.
-		for n := which % (before.GetMessageCount() + 1); n > max(0, which-2); n-- {
-			d.edit(n, text)
-		}
-		for n := which % (before.GetNoteCount() + 1); n > max(0, which-2); n-- {
-			d.editNote(n, text)
-		}
-		for n := which % (before.GetResolutionCount() + 1); n > max(0, which-2); n-- {
-			d.withdraw(n, text)
-		}
-		if what%2 == 0 {
-			d.resemble(looks)
-		}
-	}
-}
-
-// resemble takes over what shuffle sets.
-func (d *draft) resemble(other *draft) {
-	head := proto.CloneOf(other.head)
-	from, to := head.GetConversation(), d.conversation()
-	to.State, to.Outcome, to.ResolveTime = from.GetState(), from.GetOutcome(), from.GetResolveTime()
-	to.OwnerId, to.HelperIds, to.Labels = from.GetOwnerId(), from.GetHelperIds(), from.GetLabels()
-	to.LineTime, to.ActivityTime, d.head.DueTime = from.GetLineTime(), from.GetActivityTime(), head.GetDueTime()
-}
-
 // both runs a unit on the engine and on the reference, which must come to the same.
 func (m *twins) both(rt *rapid.T, u unit) {
 	rt.Log(u)
@@ -276,6 +170,27 @@ func (m *twins) passes(rt *rapid.T, u unit, got outcome) {
 		rt.Fatalf("a unit has time %v, and one before it %v", got.now, last)
 	}
 	m.last[u.workspace] = got.now
+	m.heard(rt, u)
+}
+
+// heard checks that there was a hint of all that a unit changed.
+func (m *twins) heard(rt *rapid.T, u unit) {
+	for _, a := range u.do {
+		if a.changes == (store.Hint{}) {
+			continue
+		}
+		var head *storev1.Head
+		if id := a.changes.ConversationID; id != "" {
+			var err error
+			if head, err = m.harness.Store.Conversation(m.ctx, u.workspace, id); err != nil {
+				rt.Fatalf("Conversation: %v", err)
+			}
+		}
+		if missed := m.ear.missed(a.changes, head); missed != "" {
+			rt.Fatalf("there was no hint of %s", missed)
+		}
+	}
+	m.ear.take()
 }
 
 func (m *twins) unit(rt *rapid.T) {
@@ -328,6 +243,17 @@ func (m *twins) failure(rt *rapid.T) {
 	}
 }
 
+// prune prunes the feeds of both. What is pruned does not depend on the times of events, which are in no order here.
+func (m *twins) prune(rt *rapid.T) {
+	limit, before := m.pick(4), one(m.pick, []time.Time{afterAll, {}})
+	rt.Logf("to prune %d from before %v", limit, before)
+	got, err := m.harness.Store.PruneFeed(m.ctx, before, limit)
+	want, errWant := m.reference.PruneFeed(m.ctx, before, limit)
+	if err != nil || errWant != nil || got != want {
+		rt.Fatalf("PruneFeed: got %d, %v, and of the reference %d, %v", got, err, want, errWant)
+	}
+}
+
 // jump moves the clock, less than request ids are remembered in all.
 func (m *twins) jump(*rapid.T) {
 	jump := one(m.pick, []time.Duration{-time.Hour, time.Second, time.Hour})
@@ -352,6 +278,7 @@ func (m *twins) open(rt *rapid.T, how func() (store.Store, error)) {
 		rt.Fatalf("open the store again: %v", err)
 	}
 	m.harness.Store = st
+	m.ear.listen(st)
 }
 
 // compare scans both, with lists of any queries. Every few steps the engine also checks itself, or is backed up.

@@ -40,7 +40,7 @@ func numbersAreDense(s *subject) {
 	s.wantMessages("w", "conv", want)
 	c := s.head("w", "conv").GetConversation()
 	revision, public := int32(0), int32(0)
-	events, err := s.store().Events(s.ctx, "w", "conv", 0, all)
+	events, err := eventsOf(s.ctx, s.store(), "w", "conv", 0, all)
 	s.wantErr("Events", err, nil)
 	for _, e := range events {
 		if revision++; e.GetRevision() != revision {
@@ -146,7 +146,7 @@ func (s *subject) wantWhole(last int32) int32 {
 	notes, err4 := s.store().Notes(s.ctx, "w", "conv", newest)
 	resolutions, err5 := s.store().Resolutions(s.ctx, "w", "conv", newest)
 	feed, err6 := s.store().Feed(s.ctx, "w", int64(last), all)
-	events, err7 := s.store().Events(s.ctx, "w", "conv", last, all)
+	events, err7 := eventsOf(s.ctx, s.store(), "w", "conv", last, all)
 	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil || len(heads) != 1 || len(feed) == 0 || len(events) == 0 {
 		s.Errorf("beside writes: got %v, %d heads, %d feed entries, %d events", err, len(heads), len(feed), len(events))
 		return last

@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -54,7 +56,7 @@ func (s *scanner) whole() {
 		id := w.GetWorkspace().GetId()
 		put(s.image, "workspace "+id, read(s, "Workspace", func() (*storev1.WorkspaceRecord, error) { return s.store.Workspace(s.ctx, id) }))
 	}
-	for i, d := range read(s, "NextDue", func() ([]store.Due, error) { return s.store.NextDue(s.ctx, all) }) {
+	for i, d := range read(s, "NextDue", func() ([]store.Due, error) { return s.store.NextDue(s.ctx, nil, all) }) {
 		put(s.image, fmt.Sprintf("due %d: %s in %s", i, d.ConversationID, d.Workspace), timestamppb.New(d.Time))
 	}
 	for i, l := range read(s, "Lines", func() ([]store.Line, error) { return s.store.Lines(s.ctx) }) {
@@ -85,29 +87,64 @@ func (s *scanner) directory(w string) {
 	}
 }
 
+// ends are what FeedEnds gives.
+type ends struct{ oldest, newest int64 }
+
+func feedEnds(ctx context.Context, st store.Store, w string) (e ends, err error) {
+	e.oldest, e.newest, err = st.FeedEnds(ctx, w)
+	return e, err
+}
+
 func (s *scanner) feed(w string) {
-	for i, entry := range read(s, "Feed", func() ([]store.FeedEntry, error) { return s.store.Feed(s.ctx, w, 0, all) }) {
-		put(s.image, fmt.Sprintf("%s feed %d: position %d of %s", w, i, entry.Position, entry.ConversationID), entry.Events...)
+	e := read(s, "FeedEnds", func() (ends, error) { return feedEnds(s.ctx, s.store, w) })
+	if e != (ends{}) {
+		put(s.image, w+" feed ends", &storev1.FeedRecord{Position: e.oldest}, &storev1.FeedRecord{Position: e.newest})
+	}
+	s.entries(w+" feed", func() ([]store.FeedEntry, error) { return s.store.Feed(s.ctx, w, e.oldest, all) })
+}
+
+// feedOf reads what happened to customers, from the beginning and from the middle.
+func (s *scanner) feedOf(w string, e ends, keys ...string) {
+	for _, after := range []int64{0, e.newest / 2} {
+		s.entries(fmt.Sprintf("%s feed of %q after %d", w, keys, after), func() ([]store.FeedEntry, error) {
+			return s.store.FeedOf(s.ctx, w, keys, after, all)
+		})
+	}
+}
+
+func (s *scanner) entries(what string, fetch func() ([]store.FeedEntry, error)) {
+	for i, entry := range read(s, what, fetch) {
+		put(s.image, fmt.Sprintf("%s %d: position %d of %s", what, i, entry.Position, entry.ConversationID), entry.Record)
 	}
 }
 
 func (s *scanner) conversations(w string) {
 	heads := read(s, "List", func() ([]*storev1.Head, error) { return walk(s.ctx, s.store, w, store.Query{}, all, nil) })
 	s.image.counts.conversations += int64(len(heads))
+	e := read(s, "FeedEnds", func() (ends, error) { return feedEnds(s.ctx, s.store, w) })
+	keys := make(map[string]bool)
 	for _, listed := range heads {
+		if key := listed.GetCustomerKey(); !keys[key] {
+			keys[key] = true
+			s.feedOf(w, e, key)
+		}
 		id, external := listed.GetConversation().GetId(), listed.GetConversation().GetExternalId()
 		put(s.image, w+" head "+id, read(s, "Conversation", func() (*storev1.Head, error) { return s.store.Conversation(s.ctx, w, id) }))
 		if external != "" {
 			put(s.image, w+" external "+external, read(s, "ByExternalID", func() (*storev1.Head, error) { return s.store.ByExternalID(s.ctx, w, external) }))
 		}
+		put(s.image, w+" place of "+id, &storev1.FeedRecord{Position: int64(read(s, "Place", func() (int, error) { return s.store.Place(s.ctx, w, id) }))})
 		s.log(w, id)
 	}
+	s.feedOf(w, e, slices.Sorted(maps.Keys(keys))...)
 }
 
 func (s *scanner) log(w, id string) {
-	events := read(s, "Events", func() ([]*goodshipv1.Event, error) { return s.store.Events(s.ctx, w, id, 0, all) })
-	s.image.counts.events += int64(len(events))
-	put(s.image, w+" events of "+id, events...)
+	records := read(s, "Records", func() ([]*storev1.Record, error) { return s.store.Records(s.ctx, w, id, 0, all) })
+	for _, r := range records {
+		s.image.counts.events += int64(len(r.GetEvents()))
+	}
+	put(s.image, w+" records of "+id, records...)
 	put(s.image, w+" marks of "+id, read(s, "ReadMarks", func() ([]*storev1.ReadMarkRecord, error) { return s.store.ReadMarks(s.ctx, w, id) })...)
 	for of, r := range map[string]store.Range{" of " + id: {From: 1, Limit: all}, " downwards of " + id: {Limit: all, Descending: true}} {
 		messages := read(s, "Messages", func() ([]*goodshipv1.Message, error) { return s.store.Messages(s.ctx, w, id, r) })

@@ -54,7 +54,7 @@ func unitIsWhole(s *subject) {
 		img := s.image()
 		for _, read := range []string{
 			"workspaces", "workspace w", "w agent agent_1", "w customer customer-1", "w customer by key key_1", "w key key_1",
-			"w head conv_1", "w head conv_2", "w external external_1", "due 0: conv_1 in w", "w events of conv_1", "w messages of conv_1",
+			"w head conv_1", "w head conv_2", "w external external_1", "due 0: conv_1 in w", "w records of conv_1", "w feed ends", "w place of conv_1", "w messages of conv_1",
 			"w notes downwards of conv_2", "w resolutions of conv_1", "w marks of conv_1",
 			"w feed 0: position 1 of conv_1", "w feed 1: position 2 of conv_2",
 		} {

@@ -12,15 +12,19 @@ import (
 var crossings = []struct {
 	name string
 	way  []command
+	// sorry says that broken promises are apologized for.
+	sorry bool
 }{
-	{"WAITING", []command{customerOpens, adaClaims, benHelps}},
-	{"WAITING_unowned", []command{customerOpens}},
-	{"WAITING_offered", []command{customerOpens, adaClaims, benHelps, adaOffers}},
-	{"WAITING_BROKEN", []command{customerOpens, adaClaims, benHelps, past(5 * time.Minute)}},
-	{"WAITING_rejected", []command{customerOpens, adaSends, benHelps, adaProposes, {name: "reject", who: customer}}},
-	{"ANSWERED", []command{customerOpens, adaSends, benHelps}},
-	{"ANSWERED_PROPOSED", []command{customerOpens, adaSends, benHelps, adaProposes}},
-	{"RESOLVED_CONFIRMED", []command{customerOpens, adaSends, benHelps, adaProposes, {name: "confirm", who: customer}}},
+	{"WAITING", []command{customerOpens, adaClaims, benHelps}, false},
+	{"WAITING_unowned", []command{customerOpens}, false},
+	{"WAITING_offered", []command{customerOpens, adaClaims, benHelps, adaOffers}, false},
+	{"WAITING_BROKEN", []command{customerOpens, adaClaims, benHelps, past(5 * time.Minute)}, false},
+	{"WAITING_apologized", []command{customerOpens, adaClaims, benHelps, past(5 * time.Minute)}, true},
+	{"WAITING_crossed_and_apologized", []command{customerOpens, adaClaims, {name: "send", who: customer}, past(5 * time.Minute)}, true},
+	{"WAITING_rejected", []command{customerOpens, adaSends, benHelps, adaProposes, {name: "reject", who: customer}}, false},
+	{"ANSWERED", []command{customerOpens, adaSends, benHelps}, false},
+	{"ANSWERED_PROPOSED", []command{customerOpens, adaSends, benHelps, adaProposes}, false},
+	{"RESOLVED_CONFIRMED", []command{customerOpens, adaSends, benHelps, adaProposes, {name: "confirm", who: customer}}, false},
 }
 
 var (
@@ -45,6 +49,7 @@ func TestCrossing(t *testing.T) {
 		t.Run(start.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t, tally{}, nil)
+			d.plain.sorry = start.sorry
 			for _, c := range start.way {
 				d.run(c)
 			}

@@ -64,8 +64,8 @@ func viewOf(k *talk, now *rules.Conversation) view {
 	if c.ResolveTime != nil {
 		v.Resolved = since(c.ResolveTime.AsTime())
 	}
-	if c.Promise != nil {
-		v.Promise = strings.TrimPrefix(promiseOutline(c.Promise), "promise ")
+	if c.AnswerPromise != nil {
+		v.Promise = strings.TrimPrefix(promiseOutline(c.AnswerPromise), "promise ")
 		v.Line = since(c.LineTime.AsTime())
 	}
 	if c.State == goodshipv1.State_STATE_ANSWERED {
@@ -175,7 +175,7 @@ func (d *desk) countTime(logs []int) {
 	for i, n := range logs {
 		log := d.talks[i].log
 		for j := n; j < len(log); j++ {
-			if log[j].Actor.Kind != goodshipv1.ActorKind_ACTOR_KIND_TIME {
+			if !isTime(log[j]) {
 				continue
 			}
 			head := newHead()

@@ -189,6 +189,9 @@ func (d *desk) open(c command) {
 	whose := c.number % len(d.blocks)
 	k := newTalk(d.t)
 	k.head.Conversation.Id = fmt.Sprintf("conv_%d", len(d.talks))
+	if d.plain.sorry {
+		d.must(apologizes(k))
+	}
 	k.now, k.presence, k.hours, k.looking, k.block = d.now, d.presence, d.hours, false, d.blocks[whose]
 	p := &plain{desk: d.plain, step: 1}
 	var r refusal
@@ -283,6 +286,9 @@ func (d *desk) call(c command) {
 		d.must(hasRead(int32(number))(k))
 		p.add(fact{what: reads, number: number})
 		return
+	}
+	if c.name == "edit" || c.name == "redact" || c.name == "report" {
+		d.must(k.tick()) // who names a message has seen it
 	}
 	state := stateName(elapsed[i].Head)
 	r := p.plainly(c, k.block != nil)

@@ -23,7 +23,7 @@ func (x *exploration) checkMove(from int, n *node, m move, c *rules.Conversation
 		if e.Revision != revision || e.PublicRevision != 0 && e.PublicRevision != public {
 			x.fail(from, m, "numbers of %s: got %d and %d, want %d and %d", tellOne(e), e.Revision, e.PublicRevision, revision, public)
 		}
-		at := e.Time.AsTime()
+		at := e.CreateTime.AsTime()
 		if before.Revision != 0 && at.Before(last) || at.After(c.Now) {
 			x.fail(from, m, "time of %s: got %v, want from %v to %v", tellOne(e), at, last, c.Now)
 		}
@@ -40,6 +40,38 @@ func (x *exploration) checkMove(from int, n *node, m move, c *rules.Conversation
 	}
 	x.checkPromise(from, n, m, c)
 	x.checkActs(from, n, m, c)
+	x.checkApologies(from, m, c)
+}
+
+// checkApologies fails unless time apologizes for each promise that breaks, if the workspace wants that, and says nothing else;
+// and the messages of a move are those of its events.
+func (x *exploration) checkApologies(from int, m move, c *rules.Conversation) {
+	wanted, said := 0, []int32{}
+	for _, e := range c.Events {
+		if sent := e.GetMessageSent(); sent != nil {
+			said = append(said, sent.Number)
+			if isTime(e) {
+				wanted--
+			}
+		}
+		if e.GetPromiseBroken() != nil && x.settings.OnBroken == goodshipv1.OnBroken_ON_BROKEN_APOLOGIZE {
+			wanted++
+		}
+		if wanted < 0 {
+			x.fail(from, m, "an apology for nothing: %s", tell(c.Events))
+		}
+	}
+	var added []int32
+	for _, message := range c.Messages {
+		added = append(added, message.Number)
+	}
+	if wanted != 0 || !slices.Equal(said, added) {
+		x.fail(from, m, "apologies: %d are missing, of messages %v with %v: %s", wanted, said, added, tell(c.Events))
+	}
+}
+
+func isTime(e *goodshipv1.Event) bool {
+	return e.Actor.Kind == goodshipv1.ActorKind_ACTOR_KIND_TIME
 }
 
 // checkRefused fails if a refused command had an effect.
@@ -101,7 +133,7 @@ func (x *exploration) checkPromise(from int, n *node, m move, c *rules.Conversat
 }
 
 func isRunning(h *storev1.Head) bool {
-	return h.Conversation.Promise.GetState() == goodshipv1.PromiseState_PROMISE_STATE_RUNNING
+	return h.Conversation.AnswerPromise.GetState() == goodshipv1.PromiseState_PROMISE_STATE_RUNNING
 }
 
 // checkActs fails unless what waits for an answer is what the customer did and nobody's answer had seen. It follows from the
@@ -113,7 +145,7 @@ func (x *exploration) checkActs(from int, n *node, m move, c *rules.Conversation
 		return e.GetResolved().GetOutcome() == goodshipv1.Outcome_OUTCOME_CONFIRMED
 	})
 	for _, e := range c.Events {
-		said := e.GetMessageSent() != nil || e.GetMessageEdited() != nil || e.GetResolutionRejected() != nil
+		said := e.GetMessageSent() != nil && !isTime(e) || e.GetMessageEdited() != nil || e.GetResolutionRejected() != nil
 		switch resolved := e.GetResolved(); {
 		case said && m.who == customer && !confirms:
 			acts = append(acts, e.Revision)
@@ -155,7 +187,7 @@ func (x *exploration) checkState(from int, m move, n *node) {
 	}
 	holds(waiting == (len(h.Unanswered) > 0), "WAITING is where something is not answered")
 	holds(!isRunning(h) || waiting, "a promise runs in WAITING only")
-	holds(!waiting || isRunning(h) || c.Promise.State == goodshipv1.PromiseState_PROMISE_STATE_BROKEN, "in WAITING a promise runs or is BROKEN")
+	holds(!waiting || isRunning(h) || c.AnswerPromise.State == goodshipv1.PromiseState_PROMISE_STATE_BROKEN, "in WAITING a promise runs or is BROKEN")
 	holds(resolved == (c.Outcome != 0) && resolved == (c.ResolveTime != nil), "RESOLVED has an outcome and a time, and nothing else has")
 	holds(proposed == (c.ResolutionNumber != 0 && !resolved), "the resolution named before RESOLVED is the one PROPOSED")
 	holds(!resolved || (c.ResolutionNumber != 0) == (closes[c.Outcome] != 0), "what is RESOLVED names the resolution that resolved it")

@@ -19,15 +19,18 @@ func TestExplore(t *testing.T) {
 		helpers []person
 		acts    int
 		unread  bool
+		onBreak goodshipv1.OnBroken
 	}{
-		{"customer_agent_agent", []person{ada, ben}, 1, false},
-		{"customer_agent_leader", []person{ada, lea}, 2, false},
-		{"customer_who_writes_a_lot", []person{ada}, 4, false},
-		{"customer_who_looks_away", []person{ada}, 1, true},
+		{"customer_agent_agent", []person{ada, ben}, 1, false, 0},
+		{"customer_agent_leader", []person{ada, lea}, 2, false, 0},
+		{"customer_who_writes_a_lot", []person{ada}, 4, false, 0},
+		{"customer_who_looks_away", []person{ada}, 1, true, 0},
+		{"customer_who_is_apologized_to", []person{ada}, 2, true, goodshipv1.OnBroken_ON_BROKEN_APOLOGIZE},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			x := newExploration(t, test.helpers, test.acts, test.unread)
+			x.settings.OnBroken = test.onBreak
 			x.run()
 			x.checkEnds()
 			t.Logf("%d states, %d transitions, of %d moves tried; %s", len(x.nodes), len(x.edges), x.tried, x.census())

@@ -199,9 +199,9 @@ func (x *exploration) key(n *node) string {
 	}
 	switch c.State {
 	case goodshipv1.State_STATE_WAITING:
-		fmt.Fprintf(&b, " %d%t", c.Promise.State, c.Promise.AtRisk)
-		if c.Promise.State == goodshipv1.PromiseState_PROMISE_STATE_RUNNING {
-			fmt.Fprintf(&b, " %d", age(c.Promise.StartTime.AsTime(), 5*unit))
+		fmt.Fprintf(&b, " %d%t", c.AnswerPromise.State, c.AnswerPromise.AtRisk)
+		if c.AnswerPromise.State == goodshipv1.PromiseState_PROMISE_STATE_RUNNING {
+			fmt.Fprintf(&b, " %d", age(c.AnswerPromise.StartTime.AsTime(), 5*unit))
 		}
 		for _, a := range h.Unanswered {
 			fmt.Fprintf(&b, " %t%d", a.MessageNumber != 0, age(a.Time.AsTime(), x.settings.Promise.AsDuration()))

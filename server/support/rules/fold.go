@@ -30,12 +30,12 @@ func Fold(h *storev1.Head, e *goodshipv1.Event) {
 	wasResolved := c.State == goodshipv1.State_STATE_RESOLVED
 	fold(h, c, e)
 	c.Revision = e.Revision
-	c.UpdateTime = e.Time
+	c.UpdateTime = e.CreateTime
 	if e.PublicRevision != 0 {
 		c.PublicRevision = e.PublicRevision
-		h.PublicUpdateTime = e.Time
+		h.PublicUpdateTime = e.CreateTime
 		if !wasResolved || c.State != goodshipv1.State_STATE_RESOLVED {
-			c.ActivityTime = e.Time
+			c.ActivityTime = e.CreateTime
 		}
 		if e.Actor.Kind == goodshipv1.ActorKind_ACTOR_KIND_CUSTOMER {
 			h.OutreachUnanswered, h.Unread = false, nil
@@ -46,14 +46,14 @@ func Fold(h *storev1.Head, e *goodshipv1.Event) {
 func fold(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Event) {
 	switch k := e.Kind.(type) {
 	case *goodshipv1.Event_Opened:
-		c.CreateTime, h.SilenceStartTime = e.Time, e.Time
+		c.CreateTime, h.SilenceStartTime = e.CreateTime, e.CreateTime
 		c.State, c.OutreachReason = goodshipv1.State_STATE_ANSWERED, k.Opened.OutreachReason
 		h.OutreachUnanswered = k.Opened.OutreachReason != goodshipv1.OutreachReason_OUTREACH_REASON_UNSPECIFIED
 	case *goodshipv1.Event_MessageSent:
 		foldMessage(h, c, e, k.MessageSent)
 	case *goodshipv1.Event_MessageEdited:
 		if k.MessageEdited.Asks {
-			h.Unanswered = append(h.Unanswered, &storev1.Act{Revision: e.Revision, MessageNumber: k.MessageEdited.Number, Time: e.Time})
+			h.Unanswered = append(h.Unanswered, &storev1.Act{Revision: e.Revision, MessageNumber: k.MessageEdited.Number, Time: e.CreateTime})
 		}
 	case *goodshipv1.Event_WaitBegan, *goodshipv1.Event_WaitAnswered, *goodshipv1.Event_PromiseAtRisk, *goodshipv1.Event_PromiseBroken:
 		foldWait(h, c, e)
@@ -78,18 +78,18 @@ func foldMessage(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Even
 		participant(c, kind, e.Actor.AgentId).Number = m.ParticipantNumber
 	}
 	if m.Asks {
-		h.Unanswered = append(h.Unanswered, &storev1.Act{Revision: e.Revision, MessageNumber: m.Number, Time: e.Time})
+		h.Unanswered = append(h.Unanswered, &storev1.Act{Revision: e.Revision, MessageNumber: m.Number, Time: e.CreateTime})
 	}
 	if kind == goodshipv1.SenderKind_SENDER_KIND_CUSTOMER {
 		return
 	}
 	if kind == goodshipv1.SenderKind_SENDER_KIND_AGENT {
-		h.SilenceStartTime = e.Time
+		h.SilenceStartTime = e.CreateTime
 	}
 	if h.Unread == nil {
-		h.Unread = &storev1.Unread{FirstNumber: m.Number, FirstTime: e.Time}
+		h.Unread = &storev1.Unread{FirstNumber: m.Number, FirstTime: e.CreateTime}
 	}
-	h.Unread.LastNumber, h.Unread.LastTime = m.Number, e.Time
+	h.Unread.LastNumber, h.Unread.LastTime = m.Number, e.CreateTime
 }
 
 func foldWait(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Event) {
@@ -97,21 +97,21 @@ func foldWait(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Event) 
 	case *goodshipv1.Event_WaitBegan:
 		c.State, c.Outcome, c.DismissReason, c.ResolveTime = goodshipv1.State_STATE_WAITING, 0, 0, nil
 		c.LineTime = k.WaitBegan.LineTime
-		c.Promise = &goodshipv1.Promise{State: goodshipv1.PromiseState_PROMISE_STATE_RUNNING, StartTime: k.WaitBegan.StartTime, DueTime: k.WaitBegan.DueTime}
+		c.AnswerPromise = &goodshipv1.Promise{State: goodshipv1.PromiseState_PROMISE_STATE_RUNNING, StartTime: k.WaitBegan.StartTime, DueTime: k.WaitBegan.DueTime}
 		h.AtRiskTime = k.WaitBegan.AtRiskTime
 	case *goodshipv1.Event_WaitAnswered:
 		h.Unanswered = slices.DeleteFunc(h.Unanswered, func(a *storev1.Act) bool { return a.Revision <= k.WaitAnswered.SeenRevision })
 		if k.WaitAnswered.Kept {
-			c.Promise.State = goodshipv1.PromiseState_PROMISE_STATE_KEPT
+			c.AnswerPromise.State = goodshipv1.PromiseState_PROMISE_STATE_KEPT
 		}
-		c.Promise.AnswerTime = e.Time
+		c.AnswerPromise.AnsweredTime = e.CreateTime
 		if len(h.Unanswered) == 0 {
 			c.State = goodshipv1.State_STATE_ANSWERED
 		}
 	case *goodshipv1.Event_PromiseAtRisk:
-		c.Promise.AtRisk = true
+		c.AnswerPromise.AtRisk = true
 	case *goodshipv1.Event_PromiseBroken:
-		c.Promise.State = goodshipv1.PromiseState_PROMISE_STATE_BROKEN
+		c.AnswerPromise.State = goodshipv1.PromiseState_PROMISE_STATE_BROKEN
 	}
 }
 
@@ -119,23 +119,23 @@ func foldResolution(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.E
 	switch k := e.Kind.(type) {
 	case *goodshipv1.Event_ResolutionProposed:
 		c.ResolutionCount, c.ResolutionNumber = k.ResolutionProposed.Number, k.ResolutionProposed.Number
-		h.SilenceStartTime = e.Time
+		h.SilenceStartTime = e.CreateTime
 	case *goodshipv1.Event_ResolutionWithdrawn:
 		c.ResolutionNumber = 0
-		h.SilenceStartTime = e.Time
+		h.SilenceStartTime = e.CreateTime
 	case *goodshipv1.Event_ResolutionSuperseded:
 		c.ResolutionNumber = 0
 	case *goodshipv1.Event_ResolutionRejected:
 		c.ResolutionNumber = 0
 		c.RejectionCount++
-		h.Unanswered = append(h.Unanswered, &storev1.Act{Revision: e.Revision, Time: e.Time})
+		h.Unanswered = append(h.Unanswered, &storev1.Act{Revision: e.Revision, Time: e.CreateTime})
 	case *goodshipv1.Event_Resolved:
-		c.State, c.Outcome, c.DismissReason, c.ResolveTime = goodshipv1.State_STATE_RESOLVED, k.Resolved.Outcome, k.Resolved.DismissReason, e.Time
+		c.State, c.Outcome, c.DismissReason, c.ResolveTime = goodshipv1.State_STATE_RESOLVED, k.Resolved.Outcome, k.Resolved.DismissReason, e.CreateTime
 		c.ResolutionNumber = k.Resolved.ResolutionNumber
 		c.ResolutionCount = max(c.ResolutionCount, k.Resolved.ResolutionNumber)
 		h.Unanswered = nil
 		if k.Resolved.PromiseCanceled {
-			c.Promise.State = goodshipv1.PromiseState_PROMISE_STATE_CANCELED
+			c.AnswerPromise.State = goodshipv1.PromiseState_PROMISE_STATE_CANCELED
 		}
 	case *goodshipv1.Event_Reopened:
 		c.ResolutionNumber = 0
@@ -148,7 +148,7 @@ func foldResolution(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.E
 func foldOwnership(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Event) {
 	switch k := e.Kind.(type) {
 	case *goodshipv1.Event_Claimed:
-		own(h, c, k.Claimed.AgentId, e.Time)
+		own(h, c, k.Claimed.AgentId, e.CreateTime)
 		if k.Claimed.OutOfTurn {
 			c.OutOfTurnCount++
 		}
@@ -161,11 +161,11 @@ func foldOwnership(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.Ev
 	case *goodshipv1.Event_HandOverOffered:
 		c.HandOver = &goodshipv1.HandOver{
 			FromAgentId: c.OwnerId, ToAgentId: k.HandOverOffered.ToAgentId,
-			NoteNumber: k.HandOverOffered.NoteNumber, OfferTime: e.Time,
+			NoteNumber: k.HandOverOffered.NoteNumber, OfferTime: e.CreateTime,
 		}
 	case *goodshipv1.Event_HandOverAccepted:
 		c.HandOver = nil
-		own(h, c, k.HandOverAccepted.ToAgentId, e.Time)
+		own(h, c, k.HandOverAccepted.ToAgentId, e.CreateTime)
 		c.HandOverCount++
 	case *goodshipv1.Event_HandOverDeclined, *goodshipv1.Event_HandOverLapsed:
 		c.HandOver = nil

@@ -57,11 +57,29 @@ func (h Hours) Next(t time.Time) time.Time {
 	}
 }
 
+// Between returns for how much of the time from one instant to another it is open.
+func (h Hours) Between(from, to time.Time) time.Duration {
+	if len(h.open) == 0 {
+		return max(0, to.Sub(from))
+	}
+	var sum time.Duration
+	for at := h.Next(from); at.Before(to); {
+		end := at.Add(h.left(at.In(h.place)))
+		if _, change := at.In(h.place).ZoneBounds(); !change.IsZero() && change.Before(end) {
+			end = change
+		}
+		if to.Before(end) {
+			end = to
+		}
+		sum += end.Sub(at)
+		at = h.Next(end)
+	}
+	return sum
+}
+
 // wait returns how long it is until the wall clock, were it to run evenly, shows an open minute.
 func (h Hours) wait(at time.Time) time.Duration {
-	weekday := (int(at.Weekday()) + 6) % 7
-	minute := (weekday*24+at.Hour())*60 + at.Minute()
-	into := time.Duration(at.Second())*time.Second + time.Duration(at.Nanosecond())
+	minute, into := minuteOfWeek(at)
 	for _, i := range h.open {
 		if minute < i.from {
 			return time.Duration(i.from-minute)*time.Minute - into
@@ -71,4 +89,21 @@ func (h Hours) wait(at time.Time) time.Duration {
 		}
 	}
 	return time.Duration(week-minute+h.open[0].from)*time.Minute - into
+}
+
+// left returns how long an interval that the wall clock is in goes on, were it to run evenly; 0 if it is in none.
+func (h Hours) left(at time.Time) time.Duration {
+	minute, into := minuteOfWeek(at)
+	for _, i := range h.open {
+		if i.from <= minute && minute < i.to {
+			return time.Duration(i.to-minute)*time.Minute - into
+		}
+	}
+	return 0
+}
+
+// minuteOfWeek returns the minute of the week that the wall clock shows, and how much of it has passed.
+func minuteOfWeek(at time.Time) (minute int, into time.Duration) {
+	weekday := (int(at.Weekday()) + 6) % 7
+	return (weekday*24+at.Hour())*60 + at.Minute(), time.Duration(at.Second())*time.Second + time.Duration(at.Nanosecond())
 }

@@ -106,8 +106,41 @@ var hourRows = []struct {
 
 // TestHoursAlways holds the zero value open at all times.
 func TestHoursAlways(t *testing.T) {
-	if got := mustParseHours(t, nil).Next(epoch); !got.Equal(epoch) {
+	always := mustParseHours(t, nil)
+	if got := always.Next(epoch); !got.Equal(epoch) {
 		t.Errorf("next opening: got %v, want %v", got, epoch)
+	}
+	for _, d := range []time.Duration{time.Hour, 0, -time.Hour} {
+		if got, want := always.Between(epoch, epoch.Add(d)), max(0, d); got != want {
+			t.Errorf("open between: got %v, want %v", got, want)
+		}
+	}
+}
+
+// TestHoursBetween plays how much of a time it is open.
+func TestHoursBetween(t *testing.T) {
+	for _, test := range []struct {
+		id, zone string
+		spans    []span
+		from, to string
+		want     time.Duration
+	}{
+		{"inside", "UTC", office, "2026-03-02T10:00:00.5Z", "2026-03-02T10:00:02Z", 1500 * time.Millisecond},
+		{"backwards", "UTC", office, "2026-03-02T11:00:00Z", "2026-03-02T10:00:00Z", 0},
+		{"closed", "UTC", office, "2026-03-02T17:00:00Z", "2026-03-03T09:00:00Z", 0},
+		{"until_the_closing", "UTC", office, "2026-03-02T16:30:00Z", "2026-03-02T20:00:00Z", 30 * time.Minute},
+		{"over_a_night", "UTC", office, "2026-03-02T16:30:00Z", "2026-03-03T09:00:15Z", 30*time.Minute + 15*time.Second},
+		{"a_week", "UTC", office, "2026-03-07T12:00:00Z", "2026-03-14T12:00:00Z", 40 * time.Hour},
+		{"overlapping", "UTC", []span{{1, 900, 1100}, {1, 1000, 1200}, {1, 930, 945}}, "2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z", 3 * time.Hour},
+		{"the_hour_that_is_skipped", "Europe/Madrid", []span{{7, 100, 400}}, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z", 2 * time.Hour},
+		{"the_hour_that_comes_twice", "Europe/Madrid", []span{{7, 100, 400}}, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z", 4 * time.Hour},
+	} {
+		t.Run(test.id, func(t *testing.T) {
+			hours := mustParseHours(t, openingHours(test.zone, test.spans...))
+			if got := hours.Between(instant(t, test.from), instant(t, test.to)); got != test.want {
+				t.Errorf("open between: got %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 
@@ -193,6 +226,16 @@ func TestHoursBruteForce(t *testing.T) {
 		}
 		if again := hours.Next(got); !again.Equal(got) {
 			t.Fatalf("next opening at one: got %v, want %v", again, got)
+		}
+		minute := at.Truncate(time.Minute)
+		var open time.Duration
+		for m := range 36 * 60 {
+			if isOpen(spans, minute.Add(time.Duration(m)*time.Minute).In(place)) {
+				open += time.Minute
+			}
+		}
+		if between := hours.Between(minute, minute.Add(36*time.Hour)); between != open {
+			t.Fatalf("open between %v and 36 hours later: got %v, want %v", minute.In(place), between, open)
 		}
 	})
 }

@@ -86,6 +86,7 @@ func (d *desk) finish() {
 func runScript(t *rapid.T, hits tally) {
 	spans := rapid.SampledFrom([][]span{nil, nil, office}).Draw(t, "hours")
 	d := newDesk(t, hits, spans)
+	d.plain.sorry = rapid.Bool().Draw(t, "sorry")
 	start := rapid.SampledFrom(modelStates).Draw(t, "start")
 	for _, c := range start.way {
 		d.run(c)
@@ -120,6 +121,7 @@ func (h tally) missing() []meeting {
 	}
 	want = append(want,
 		meeting{"WAITING", "agent: claim next"}, meeting{"WAITING", "time: PromiseAtRisk"}, meeting{"WAITING", "time: PromiseBroken"},
+		meeting{"WAITING", "time: MessageSent"},
 		meeting{"WAITING", "time: Released AWAY"}, meeting{"WAITING", "time: Released DISABLED"}, meeting{"ANSWERED", "time: Released DISABLED"},
 		meeting{"ANSWERED PROPOSED", "time: ASSUMED"}, meeting{"ANSWERED", "time: LAPSED"},
 		meeting{"-", "customer: open"}, meeting{"-", "agent: open"}, meeting{"-", "backend: open"}, meeting{"-", "backend: inform"},

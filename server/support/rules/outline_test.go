@@ -32,7 +32,7 @@ func outline(k *talk) string {
 	}
 	add(true, "%s", strings.TrimRight(strings.Join([]string{enum(c.State), named(c.Outcome), named(c.DismissReason)}, " "), " "))
 	add(c.ResolveTime != nil, "resolved %s", since(c.ResolveTime.AsTime()))
-	add(c.Promise != nil, "%s", promiseOutline(c.Promise))
+	add(c.AnswerPromise != nil, "%s", promiseOutline(c.AnswerPromise))
 	add(c.LineTime != nil, "line %s", since(c.LineTime.AsTime()))
 	add(c.OwnerId != "", "owner %s", c.OwnerId)
 	add(len(c.HelperIds) > 0, "helpers %s", strings.Join(c.HelperIds, " "))
@@ -64,8 +64,8 @@ func promiseOutline(p *goodshipv1.Promise) string {
 	if p.GetAtRisk() {
 		s += " at risk"
 	}
-	if p.GetAnswerTime() != nil {
-		s += " answered " + since(p.GetAnswerTime().AsTime())
+	if p.GetAnsweredTime() != nil {
+		s += " answered " + since(p.GetAnsweredTime().AsTime())
 	}
 	return s
 }
@@ -116,7 +116,7 @@ func tellOne(e *goodshipv1.Event) string {
 		s += "(" + strings.Join(said, " ") + ")"
 	}
 	if e.Actor.Kind == goodshipv1.ActorKind_ACTOR_KIND_TIME {
-		s += "@" + since(e.Time.AsTime())
+		s += "@" + since(e.CreateTime.AsTime())
 	}
 	return s
 }
@@ -136,8 +136,8 @@ func checkFold(t reporter, head *storev1.Head, log []*goodshipv1.Event) {
 				t.Fatalf("public revision of event %d: got %d, want %d", i, e.PublicRevision, public)
 			}
 		}
-		if i > 0 && e.Time.AsTime().Before(log[i-1].Time.AsTime()) {
-			t.Fatalf("time of event %d (%s): got %v, want not before %v", i, tellOne(e), e.Time.AsTime(), log[i-1].Time.AsTime())
+		if i > 0 && e.CreateTime.AsTime().Before(log[i-1].CreateTime.AsTime()) {
+			t.Fatalf("time of event %d (%s): got %v, want not before %v", i, tellOne(e), e.CreateTime.AsTime(), log[i-1].CreateTime.AsTime())
 		}
 		rules.Fold(folded, e)
 	}

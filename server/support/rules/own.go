@@ -15,6 +15,11 @@ func (c *Conversation) takesPart() bool {
 		slices.Contains(conv.HelperIds, c.Actor.AgentID)
 }
 
+// MayWrite reports whether an agent may write in public: who takes part, and anybody where nobody owns what is not resolved.
+func (c *Conversation) MayWrite() bool {
+	return c.Head.Conversation.OwnerId == "" && !c.resolved() || c.takesPart()
+}
+
 func (c *Conversation) mustTakePart() error {
 	if c.takesPart() {
 		return nil
@@ -57,7 +62,7 @@ func (c *Conversation) Claim() error {
 // mayTakeFrom reports whether the actor may claim what another owns: leaders may, and everyone while the owner is away or
 // has left the customer waiting too long.
 func (c *Conversation) mayTakeFrom(owner string) bool {
-	broken := c.waiting() && c.Head.Conversation.Promise.GetState() == goodshipv1.PromiseState_PROMISE_STATE_BROKEN
+	broken := c.waiting() && c.Head.Conversation.AnswerPromise.GetState() == goodshipv1.PromiseState_PROMISE_STATE_BROKEN
 	return c.Actor.Kind == goodshipv1.ActorKind_ACTOR_KIND_LEADER || broken || c.Presence(owner).away(c.Now)
 }
 

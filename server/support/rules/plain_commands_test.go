@@ -50,6 +50,7 @@ func (p *plain) plainly(c command, blocked bool) refusal {
 	if len(r) > 0 || len(p.facts) == before {
 		p.facts, p.step = p.facts[:before], p.step-1
 	}
+	p.apologize()
 	return r
 }
 
@@ -138,7 +139,7 @@ func (p *plain) pending(message int) bool {
 	var acts []fact
 	for _, f := range p.facts {
 		switch f.what {
-		case asks, says, automatic, remarks:
+		case asks, says, automatic, sorry, remarks:
 			number++
 		}
 		if f.what == asks {

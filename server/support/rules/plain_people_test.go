@@ -67,7 +67,7 @@ func (p *plain) messages() []said {
 		switch f.what {
 		case asks, remarks, says:
 			all = append(all, said{by: f.who})
-		case automatic:
+		case automatic, sorry:
 			all = append(all, said{by: "automatic"})
 		case redacts:
 			all[f.number-1].redacted = true
@@ -123,7 +123,7 @@ func (p *plain) unseen() int {
 		switch f.what {
 		case asks, remarks:
 			number++
-		case says, automatic:
+		case says, automatic, sorry:
 			number++
 			run = append(run, unread{number, f.at})
 		case reads:

@@ -23,6 +23,7 @@ type plainDesk struct {
 	place    *time.Location
 	away     map[string]bool
 	disabled map[string]bool
+	sorry    bool // broken promises are apologized for
 	openings map[time.Time]time.Time
 	talks    []*plain
 }
@@ -35,6 +36,7 @@ const (
 	edits     happening = "edits"     // the customer edits message number
 	says      happening = "says"      // a person who helps writes, having seen a step
 	automatic happening = "automatic" // a backend writes
+	sorry     happening = "sorry"     // the server apologizes
 	remarks   happening = "remarks"   // the customer writes under a confirmation
 	redacts   happening = "redacts"   // somebody removes message number
 	notes     happening = "notes"
@@ -273,8 +275,23 @@ func (p *plain) silentSince() time.Time {
 	return from
 }
 
-// settle notes what silence has done by now.
+// apologize notes an apology for the newest wait, if its promise is broken by now and there was none yet.
+func (p *plain) apologize() {
+	all, last := waits(p.facts), time.Time{}
+	broken := 0
+	for _, w := range all {
+		if at, ok := p.desk.breaks(w); ok {
+			broken, last = broken+1, at
+		}
+	}
+	if p.desk.sorry && broken > p.count(func(_ int, f fact) bool { return f.what == sorry }) {
+		p.add(fact{what: sorry, at: last})
+	}
+}
+
+// settle notes what time has done by now: an apology, or what comes of silence.
 func (p *plain) settle() {
+	p.apologize()
 	if p.state() != "ANSWERED" {
 		return
 	}

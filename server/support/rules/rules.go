@@ -83,6 +83,8 @@ type Conversation struct {
 	// Message and Note were added by the command, if any.
 	Message *goodshipv1.Message
 	Note    *goodshipv1.Note
+	// Messages were added in the order of their events: Message, and those by which time apologized.
+	Messages []*goodshipv1.Message
 	// Resolution was added or changed, if any.
 	Resolution *goodshipv1.Resolution
 
@@ -118,7 +120,7 @@ func (c *Conversation) add(e *goodshipv1.Event) {
 	if public(e) {
 		e.PublicRevision = c.Head.Conversation.PublicRevision + 1
 	}
-	e.Time = timestamppb.New(c.clock)
+	e.CreateTime = timestamppb.New(c.clock)
 	Fold(c.Head, e)
 	c.Events = append(c.Events, e)
 }
@@ -143,5 +145,5 @@ func (c *Conversation) proposed() bool {
 }
 
 func (c *Conversation) running() bool {
-	return c.Head.Conversation.Promise.GetState() == goodshipv1.PromiseState_PROMISE_STATE_RUNNING
+	return c.Head.Conversation.AnswerPromise.GetState() == goodshipv1.PromiseState_PROMISE_STATE_RUNNING
 }

@@ -145,6 +145,7 @@ func (c *Conversation) say(content Content, asks bool) error {
 		ConversationId: c.Head.Conversation.Id, Number: number, Sender: sender,
 		Text: content.Text, Attachments: content.Attachments, CreateTime: timestamppb.New(c.Now),
 	}
+	c.Messages = append(c.Messages, c.Message)
 	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_MessageSent{MessageSent: &goodshipv1.MessageSent{
 		Number: number, ParticipantNumber: sender.ParticipantNumber, Asks: asks,
 	}}})
@@ -360,15 +361,23 @@ func (c *Conversation) byCustomer() bool {
 
 // notBlocked refuses a blocked customer who writes.
 func (c *Conversation) notBlocked() error {
-	if !c.byCustomer() || c.Block == nil {
+	if !c.byCustomer() {
+		return nil
+	}
+	return NotBlocked(c.Block, c.Now)
+}
+
+// NotBlocked refuses a customer who writes under a block; nil if there is none.
+func NotBlocked(b *goodshipv1.Block, now time.Time) error {
+	if b == nil {
 		return nil
 	}
 	f := fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_BLOCKED, "The customer is blocked and cannot write. Reading, confirming and rejecting without a text go on.")
-	if c.Block.UntilTime == nil {
+	if b.UntilTime == nil {
 		return f
 	}
-	until := c.Block.UntilTime.AsTime()
-	if !until.After(c.Now) {
+	until := b.UntilTime.AsTime()
+	if !until.After(now) {
 		return nil
 	}
 	return f.With("until", until.Format(time.RFC3339Nano))

@@ -145,8 +145,8 @@ func (k *talk) tick() error {
 
 func (k *talk) keep(c *rules.Conversation) {
 	k.head, k.log = c.Head, append(k.log, c.Events...)
-	if c.Message != nil {
-		k.messages[c.Message.Number] = c.Message
+	for _, m := range c.Messages {
+		k.messages[m.Number] = m
 	}
 	if c.Note != nil {
 		k.notes[c.Note.Number] = c.Note

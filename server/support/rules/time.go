@@ -93,7 +93,7 @@ func (c *Conversation) nextDue() *timestamppb.Timestamp {
 }
 
 func (c *Conversation) atRisk() time.Time {
-	if !c.running() || c.Head.Conversation.Promise.AtRisk {
+	if !c.running() || c.Head.Conversation.AnswerPromise.AtRisk {
 		return time.Time{}
 	}
 	return stamp(c.Head.AtRiskTime)
@@ -103,11 +103,12 @@ func (c *Conversation) promiseDue() time.Time {
 	if !c.running() {
 		return time.Time{}
 	}
-	return stamp(c.Head.Conversation.Promise.DueTime)
+	return stamp(c.Head.Conversation.AnswerPromise.DueTime)
 }
 
 func (c *Conversation) breakPromise() {
 	c.emitTime(&goodshipv1.Event{Kind: &goodshipv1.Event_PromiseBroken{PromiseBroken: &goodshipv1.PromiseBroken{}}})
+	c.apologize()
 	c.lapseHandOver()
 }
 
@@ -161,7 +162,7 @@ func (c *Conversation) ownerGone() time.Time {
 	}
 	since := stamp(c.Head.OwnTime)
 	if c.waiting() {
-		if start := stamp(c.Head.Conversation.Promise.StartTime); start.After(since) {
+		if start := stamp(c.Head.Conversation.AnswerPromise.StartTime); start.After(since) {
 			since = start
 		}
 		return c.Presence(owner).absent(since)

@@ -860,12 +860,12 @@ var File_goodship_v1_admin_service_proto protoreflect.FileDescriptor
 const file_goodship_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1fgoodship/v1/admin_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/error_reason.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
-	"\x13GetWorkspaceRequest\"\xcd\x03\n" +
+	"\x13GetWorkspaceRequest\"\xe6\x03\n" +
 	"\x16UpdateWorkspaceRequest\x12?\n" +
-	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\tworkspace\x12\xd1\x02\n" +
-	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x93\x02\xe0A\x01\xbaH\x8c\x02\xba\x01j\n" +
-	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01\x9b\x01\x12\fdisplay_name\x12\vbrand_voice\x12\x10personas_allowed\x12\apromise\x12\ropening_hours\x12\x0econtact_points\x12\fassume_after\x12\vlapse_after\x12\fnotify_after\x12\n" +
-	"away_after\x12\x0fallowed_originsR\n" +
+	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\tworkspace\x12\xea\x02\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\xac\x02\xe0A\x01\xbaH\xa5\x02\xba\x01j\n" +
+	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01\xb4\x01\x12\fdisplay_name\x12\vbrand_voice\x12\x10personas_allowed\x12\apromise\x12\ropening_hours\x12\x0econtact_points\x12\fassume_after\x12\vlapse_after\x12\fnotify_after\x12\n" +
+	"away_after\x12\x0fallowed_origins\x12\ton_broken\x12\fapology_textR\n" +
 	"updateMask\x12\x1e\n" +
 	"\x04etag\x18\x03 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"\xd1\x02\n" +

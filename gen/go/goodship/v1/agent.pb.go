@@ -85,7 +85,7 @@ const (
 	Availability_AVAILABILITY_UNSPECIFIED Availability = 0
 	// Present until a time.
 	Availability_AVAILABILITY_AVAILABLE Availability = 1
-	// Away until the next call.
+	// Away until the person changes something.
 	Availability_AVAILABILITY_AWAY Availability = 2
 )
 

@@ -352,7 +352,7 @@ type Conversation struct {
 	// Who has spoken, or has a persona here. In a customer's view only those who have spoken.
 	Participants []*Participant `protobuf:"bytes,15,rep,name=participants,proto3" json:"participants,omitempty"`
 	// The newest wait of the customer and what was promised for it; absent if the customer never waited.
-	Promise *Promise `protobuf:"bytes,16,opt,name=promise,proto3" json:"promise,omitempty"`
+	AnswerPromise *Promise `protobuf:"bytes,16,opt,name=answer_promise,json=answerPromise,proto3" json:"answer_promise,omitempty"`
 	// Where the newest wait stands in the line: the WAITING conversations in order of this time. Not in a customer's view.
 	LineTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=line_time,json=lineTime,proto3" json:"line_time,omitempty"`
 	// The newest resolution that is PROPOSED or that resolved the conversation; absent if none. Only this one can be
@@ -389,7 +389,7 @@ type Conversation struct {
 	ActivityTime *timestamppb.Timestamp `protobuf:"bytes,35,opt,name=activity_time,json=activityTime,proto3" json:"activity_time,omitempty"`
 	// When it was resolved; only while RESOLVED.
 	ResolveTime *timestamppb.Timestamp `protobuf:"bytes,36,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
-	// Watching from here misses nothing since this read. Set by GetConversation; empty until watching is offered.
+	// Watching the conversation from here misses nothing since this read. Set by GetConversation.
 	WatchCursor   string `protobuf:"bytes,37,opt,name=watch_cursor,json=watchCursor,proto3" json:"watch_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -530,9 +530,9 @@ func (x *Conversation) GetParticipants() []*Participant {
 	return nil
 }
 
-func (x *Conversation) GetPromise() *Promise {
+func (x *Conversation) GetAnswerPromise() *Promise {
 	if x != nil {
-		return x.Promise
+		return x.AnswerPromise
 	}
 	return nil
 }
@@ -746,7 +746,7 @@ type Promise struct {
 	// When an answer is due. An answer at this instant is late.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
 	// When a person answered; absent until then.
-	AnswerTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=answer_time,json=answerTime,proto3" json:"answer_time,omitempty"`
+	AnsweredTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=answered_time,json=answeredTime,proto3" json:"answered_time,omitempty"`
 	// The last fifth of the promised time has begun. Not in a customer's view.
 	AtRisk        bool `protobuf:"varint,5,opt,name=at_risk,json=atRisk,proto3" json:"at_risk,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -804,9 +804,9 @@ func (x *Promise) GetDueTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Promise) GetAnswerTime() *timestamppb.Timestamp {
+func (x *Promise) GetAnsweredTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.AnswerTime
+		return x.AnsweredTime
 	}
 	return nil
 }
@@ -895,7 +895,7 @@ var File_goodship_v1_conversation_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_conversation_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/conversation.proto\x12\vgoodship.v1\x1a\x19goodship/v1/message.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\r\n" +
+	"\x1egoodship/v1/conversation.proto\x12\vgoodship.v1\x1a\x19goodship/v1/message.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\r\n" +
 	"\fConversation\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12$\n" +
 	"\vcustomer_id\x18\x02 \x01(\tB\x03\xe0A\x03R\n" +
@@ -916,8 +916,8 @@ const file_goodship_v1_conversation_proto_rawDesc = "" +
 	"\n" +
 	"helper_ids\x18\r \x03(\tB\x03\xe0A\x03R\thelperIds\x127\n" +
 	"\thand_over\x18\x0e \x01(\v2\x15.goodship.v1.HandOverB\x03\xe0A\x03R\bhandOver\x12A\n" +
-	"\fparticipants\x18\x0f \x03(\v2\x18.goodship.v1.ParticipantB\x03\xe0A\x03R\fparticipants\x123\n" +
-	"\apromise\x18\x10 \x01(\v2\x14.goodship.v1.PromiseB\x03\xe0A\x03R\apromise\x12<\n" +
+	"\fparticipants\x18\x0f \x03(\v2\x18.goodship.v1.ParticipantB\x03\xe0A\x03R\fparticipants\x12@\n" +
+	"\x0eanswer_promise\x18\x10 \x01(\v2\x14.goodship.v1.PromiseB\x03\xe0A\x03R\ranswerPromise\x12<\n" +
 	"\tline_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\blineTime\x120\n" +
 	"\x11resolution_number\x18\x12 \x01(\x05B\x03\xe0A\x03R\x10resolutionNumber\x129\n" +
 	"\n" +
@@ -947,14 +947,13 @@ const file_goodship_v1_conversation_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x05B\x03\xe0A\x03R\x06number\x120\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.goodship.v1.SenderKindB\x03\xe0A\x03R\x04kind\x123\n" +
 	"\apersona\x18\x03 \x01(\v2\x14.goodship.v1.PersonaB\x03\xe0A\x03R\apersona\x12\x1e\n" +
-	"\bagent_id\x18\x04 \x01(\tB\x03\xe0A\x03R\aagentId\"\x9b\x02\n" +
+	"\bagent_id\x18\x04 \x01(\tB\x03\xe0A\x03R\aagentId\"\x9f\x02\n" +
 	"\aPromise\x124\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.goodship.v1.PromiseStateB\x03\xe0A\x03R\x05state\x12>\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tstartTime\x12:\n" +
-	"\bdue_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\adueTime\x12@\n" +
-	"\vanswer_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"answerTime\x12\x1c\n" +
+	"\bdue_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\adueTime\x12D\n" +
+	"\ranswered_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\fansweredTime\x12\x1c\n" +
 	"\aat_risk\x18\x05 \x01(\bB\x03\xe0A\x03R\x06atRisk\"\xbe\x01\n" +
 	"\bHandOver\x12'\n" +
 	"\rfrom_agent_id\x18\x01 \x01(\tB\x03\xe0A\x03R\vfromAgentId\x12#\n" +
@@ -1029,7 +1028,7 @@ var file_goodship_v1_conversation_proto_depIdxs = []int32{
 	9,  // 4: goodship.v1.Conversation.context:type_name -> goodship.v1.Conversation.ContextEntry
 	8,  // 5: goodship.v1.Conversation.hand_over:type_name -> goodship.v1.HandOver
 	6,  // 6: goodship.v1.Conversation.participants:type_name -> goodship.v1.Participant
-	7,  // 7: goodship.v1.Conversation.promise:type_name -> goodship.v1.Promise
+	7,  // 7: goodship.v1.Conversation.answer_promise:type_name -> goodship.v1.Promise
 	10, // 8: goodship.v1.Conversation.line_time:type_name -> google.protobuf.Timestamp
 	11, // 9: goodship.v1.Conversation.read_marks:type_name -> goodship.v1.ReadMark
 	10, // 10: goodship.v1.Conversation.create_time:type_name -> google.protobuf.Timestamp
@@ -1041,7 +1040,7 @@ var file_goodship_v1_conversation_proto_depIdxs = []int32{
 	4,  // 16: goodship.v1.Promise.state:type_name -> goodship.v1.PromiseState
 	10, // 17: goodship.v1.Promise.start_time:type_name -> google.protobuf.Timestamp
 	10, // 18: goodship.v1.Promise.due_time:type_name -> google.protobuf.Timestamp
-	10, // 19: goodship.v1.Promise.answer_time:type_name -> google.protobuf.Timestamp
+	10, // 19: goodship.v1.Promise.answered_time:type_name -> google.protobuf.Timestamp
 	10, // 20: goodship.v1.HandOver.offer_time:type_name -> google.protobuf.Timestamp
 	21, // [21:21] is the sub-list for method output_type
 	21, // [21:21] is the sub-list for method input_type

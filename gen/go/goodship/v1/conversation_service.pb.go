@@ -407,7 +407,8 @@ type ListConversationsResponse struct {
 	Conversations []*Conversation `protobuf:"bytes,1,rep,name=conversations,proto3" json:"conversations,omitempty"`
 	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Watching from here misses nothing since this read; empty until watching is offered.
+	// Watching all of these from here misses nothing since the read: all conversations of the calling customer, or the
+	// workspace's desk. Only on the first page: watch from it after the last.
 	WatchCursor   string `protobuf:"bytes,3,opt,name=watch_cursor,json=watchCursor,proto3" json:"watch_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -464,6 +465,107 @@ func (x *ListConversationsResponse) GetWatchCursor() string {
 	return ""
 }
 
+// What to watch.
+type WatchConversationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The conversation; `-` for all conversations of the calling customer, those not opened yet among them.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// The newest `cursor` of an earlier watch of the same, or a `watch_cursor`: what comes after it is told. From now on if empty.
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchConversationRequest) Reset() {
+	*x = WatchConversationRequest{}
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchConversationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchConversationRequest) ProtoMessage() {}
+
+func (x *WatchConversationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchConversationRequest.ProtoReflect.Descriptor instead.
+func (*WatchConversationRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WatchConversationRequest) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *WatchConversationRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// Whose wait.
+type GetWaitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The conversation.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetWaitRequest) Reset() {
+	*x = GetWaitRequest{}
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWaitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWaitRequest) ProtoMessage() {}
+
+func (x *GetWaitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWaitRequest.ProtoReflect.Descriptor instead.
+func (*GetWaitRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetWaitRequest) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
 // ConversationUpdate is what of a conversation can be changed. Limits are those of CreateConversation.
 type ConversationUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -482,7 +584,7 @@ type ConversationUpdate struct {
 
 func (x *ConversationUpdate) Reset() {
 	*x = ConversationUpdate{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[4]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +596,7 @@ func (x *ConversationUpdate) String() string {
 func (*ConversationUpdate) ProtoMessage() {}
 
 func (x *ConversationUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[4]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +609,7 @@ func (x *ConversationUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConversationUpdate.ProtoReflect.Descriptor instead.
 func (*ConversationUpdate) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{4}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConversationUpdate) GetSubject() string {
@@ -560,7 +662,7 @@ type UpdateConversationRequest struct {
 
 func (x *UpdateConversationRequest) Reset() {
 	*x = UpdateConversationRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[5]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +674,7 @@ func (x *UpdateConversationRequest) String() string {
 func (*UpdateConversationRequest) ProtoMessage() {}
 
 func (x *UpdateConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[5]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +687,7 @@ func (x *UpdateConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConversationRequest.ProtoReflect.Descriptor instead.
 func (*UpdateConversationRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{5}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateConversationRequest) GetConversationId() string {
@@ -640,7 +742,7 @@ type ClaimConversationRequest struct {
 
 func (x *ClaimConversationRequest) Reset() {
 	*x = ClaimConversationRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[6]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +754,7 @@ func (x *ClaimConversationRequest) String() string {
 func (*ClaimConversationRequest) ProtoMessage() {}
 
 func (x *ClaimConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[6]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +767,7 @@ func (x *ClaimConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimConversationRequest.ProtoReflect.Descriptor instead.
 func (*ClaimConversationRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{6}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClaimConversationRequest) GetConversationId() string {
@@ -701,7 +803,7 @@ type ClaimNextConversationRequest struct {
 
 func (x *ClaimNextConversationRequest) Reset() {
 	*x = ClaimNextConversationRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[7]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +815,7 @@ func (x *ClaimNextConversationRequest) String() string {
 func (*ClaimNextConversationRequest) ProtoMessage() {}
 
 func (x *ClaimNextConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[7]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +828,7 @@ func (x *ClaimNextConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimNextConversationRequest.ProtoReflect.Descriptor instead.
 func (*ClaimNextConversationRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{7}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClaimNextConversationRequest) GetRequestId() string {
@@ -747,7 +849,7 @@ type ClaimNextConversationResponse struct {
 
 func (x *ClaimNextConversationResponse) Reset() {
 	*x = ClaimNextConversationResponse{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[8]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +861,7 @@ func (x *ClaimNextConversationResponse) String() string {
 func (*ClaimNextConversationResponse) ProtoMessage() {}
 
 func (x *ClaimNextConversationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[8]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +874,7 @@ func (x *ClaimNextConversationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimNextConversationResponse.ProtoReflect.Descriptor instead.
 func (*ClaimNextConversationResponse) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{8}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClaimNextConversationResponse) GetConversation() *Conversation {
@@ -799,7 +901,7 @@ type ReleaseConversationRequest struct {
 
 func (x *ReleaseConversationRequest) Reset() {
 	*x = ReleaseConversationRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[9]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +913,7 @@ func (x *ReleaseConversationRequest) String() string {
 func (*ReleaseConversationRequest) ProtoMessage() {}
 
 func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[9]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +926,7 @@ func (x *ReleaseConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConversationRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConversationRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{9}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReleaseConversationRequest) GetConversationId() string {
@@ -864,7 +966,7 @@ type InviteHelperRequest struct {
 
 func (x *InviteHelperRequest) Reset() {
 	*x = InviteHelperRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[10]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +978,7 @@ func (x *InviteHelperRequest) String() string {
 func (*InviteHelperRequest) ProtoMessage() {}
 
 func (x *InviteHelperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[10]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +991,7 @@ func (x *InviteHelperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteHelperRequest.ProtoReflect.Descriptor instead.
 func (*InviteHelperRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{10}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InviteHelperRequest) GetConversationId() string {
@@ -929,7 +1031,7 @@ type RemoveHelperRequest struct {
 
 func (x *RemoveHelperRequest) Reset() {
 	*x = RemoveHelperRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[11]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1043,7 @@ func (x *RemoveHelperRequest) String() string {
 func (*RemoveHelperRequest) ProtoMessage() {}
 
 func (x *RemoveHelperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[11]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1056,7 @@ func (x *RemoveHelperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveHelperRequest.ProtoReflect.Descriptor instead.
 func (*RemoveHelperRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{11}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RemoveHelperRequest) GetConversationId() string {
@@ -996,7 +1098,7 @@ type HandOverConversationRequest struct {
 
 func (x *HandOverConversationRequest) Reset() {
 	*x = HandOverConversationRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[12]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1110,7 @@ func (x *HandOverConversationRequest) String() string {
 func (*HandOverConversationRequest) ProtoMessage() {}
 
 func (x *HandOverConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[12]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1123,7 @@ func (x *HandOverConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOverConversationRequest.ProtoReflect.Descriptor instead.
 func (*HandOverConversationRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{12}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HandOverConversationRequest) GetConversationId() string {
@@ -1066,7 +1168,7 @@ type AcceptHandOverRequest struct {
 
 func (x *AcceptHandOverRequest) Reset() {
 	*x = AcceptHandOverRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[13]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1180,7 @@ func (x *AcceptHandOverRequest) String() string {
 func (*AcceptHandOverRequest) ProtoMessage() {}
 
 func (x *AcceptHandOverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[13]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1193,7 @@ func (x *AcceptHandOverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptHandOverRequest.ProtoReflect.Descriptor instead.
 func (*AcceptHandOverRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{13}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AcceptHandOverRequest) GetConversationId() string {
@@ -1122,7 +1224,7 @@ type DeclineHandOverRequest struct {
 
 func (x *DeclineHandOverRequest) Reset() {
 	*x = DeclineHandOverRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[14]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1236,7 @@ func (x *DeclineHandOverRequest) String() string {
 func (*DeclineHandOverRequest) ProtoMessage() {}
 
 func (x *DeclineHandOverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[14]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1249,7 @@ func (x *DeclineHandOverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineHandOverRequest.ProtoReflect.Descriptor instead.
 func (*DeclineHandOverRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{14}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeclineHandOverRequest) GetConversationId() string {
@@ -1180,7 +1282,7 @@ type SetPersonaRequest struct {
 
 func (x *SetPersonaRequest) Reset() {
 	*x = SetPersonaRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[15]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1294,7 @@ func (x *SetPersonaRequest) String() string {
 func (*SetPersonaRequest) ProtoMessage() {}
 
 func (x *SetPersonaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[15]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1307,7 @@ func (x *SetPersonaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPersonaRequest.ProtoReflect.Descriptor instead.
 func (*SetPersonaRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{15}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetPersonaRequest) GetConversationId() string {
@@ -1250,7 +1352,7 @@ type DismissConversationRequest struct {
 
 func (x *DismissConversationRequest) Reset() {
 	*x = DismissConversationRequest{}
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[16]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1364,7 @@ func (x *DismissConversationRequest) String() string {
 func (*DismissConversationRequest) ProtoMessage() {}
 
 func (x *DismissConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_conversation_service_proto_msgTypes[16]
+	mi := &file_goodship_v1_conversation_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1377,7 @@ func (x *DismissConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DismissConversationRequest.ProtoReflect.Descriptor instead.
 func (*DismissConversationRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{16}
+	return file_goodship_v1_conversation_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DismissConversationRequest) GetConversationId() string {
@@ -1317,7 +1419,7 @@ var File_goodship_v1_conversation_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\n" +
-	"&goodship/v1/conversation_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x19goodship/v1/message.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv3/options/annotations.proto\"\xa0\x06\n" +
+	"&goodship/v1/conversation_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x19goodship/v1/message.proto\x1a\x16goodship/v1/wait.proto\x1a\x17goodship/v1/watch.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv3/options/annotations.proto\"\xa0\x06\n" +
 	"\x19CreateConversationRequest\x12T\n" +
 	"\vcustomer_id\x18\x01 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\n" +
 	"customerId\x12,\n" +
@@ -1362,7 +1464,12 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\x19ListConversationsResponse\x12D\n" +
 	"\rconversations\x18\x01 \x03(\v2\x19.goodship.v1.ConversationB\x03\xe0A\x03R\rconversations\x12+\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\x12&\n" +
-	"\fwatch_cursor\x18\x03 \x01(\tB\x03\xe0A\x03R\vwatchCursor\"\x98\x03\n" +
+	"\fwatch_cursor\x18\x03 \x01(\tB\x03\xe0A\x03R\vwatchCursor\"\x8b\x01\n" +
+	"\x18WatchConversationRequest\x12J\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tB!\xe0A\x02\xbaH\x1br\x192\x17^(conv_[0-9a-v]{26}|-)$R\x0econversationId\x12#\n" +
+	"\x06cursor\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\x06cursor\"X\n" +
+	"\x0eGetWaitRequest\x12F\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\"\x98\x03\n" +
 	"\x12ConversationUpdate\x12:\n" +
 	"\asubject\x18\x01 \x01(\tB \xe0A\x01\xbaH\x1ar\x18\x18\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$R\asubject\x12\x83\x01\n" +
 	"\acontext\x18\x02 \x03(\v2,.goodship.v1.ConversationUpdate.ContextEntryB;\xe0A\x01\xbaH5\x9a\x012\x102\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$*\x11r\x0f(\xf4\x032\n" +
@@ -1441,14 +1548,18 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\x11ConversationOrder\x12\"\n" +
 	"\x1eCONVERSATION_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCONVERSATION_ORDER_ACTIVITY\x10\x01\x12\x1b\n" +
-	"\x17CONVERSATION_ORDER_LINE\x10\x022\xcb\x10\n" +
+	"\x17CONVERSATION_ORDER_LINE\x10\x022\xe0\x12\n" +
 	"\x13ConversationService\x12\x80\x01\n" +
 	"\x12CreateConversation\x12&.goodship.v1.CreateConversationRequest\x1a\x19.goodship.v1.Conversation\"'\x82\xaf)\a\n" +
 	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/conversations\x12\x8c\x01\n" +
 	"\x0fGetConversation\x12#.goodship.v1.GetConversationRequest\x1a\x19.goodship.v1.Conversation\"9\x82\xaf)\a\n" +
 	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02%\x12#/v1/conversations/{conversation_id}\x90\x02\x01\x12\x8b\x01\n" +
 	"\x11ListConversations\x12%.goodship.v1.ListConversationsRequest\x1a&.goodship.v1.ListConversationsResponse\"'\x82\xaf)\a\n" +
-	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/conversations\x90\x02\x01\x12\x9b\x01\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/conversations\x90\x02\x01\x12\x97\x01\n" +
+	"\x11WatchConversation\x12%.goodship.v1.WatchConversationRequest\x1a\x18.goodship.v1.WatchUpdate\"?\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02+\x12)/v1/conversations/{conversation_id}:watch\x90\x02\x010\x01\x12y\n" +
+	"\aGetWait\x12\x1b.goodship.v1.GetWaitRequest\x1a\x11.goodship.v1.Wait\">\x82\xaf)\a\n" +
+	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02*\x12(/v1/conversations/{conversation_id}/wait\x90\x02\x01\x12\x9b\x01\n" +
 	"\x12UpdateConversation\x12&.goodship.v1.UpdateConversationRequest\x1a\x19.goodship.v1.Conversation\"B\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x023:\fconversation2#/v1/conversations/{conversation_id}\x12\x93\x01\n" +
 	"\x11ClaimConversation\x12%.goodship.v1.ClaimConversationRequest\x1a\x19.goodship.v1.Conversation\"<\x82\xaf)\x04\n" +
@@ -1498,84 +1609,92 @@ func file_goodship_v1_conversation_service_proto_rawDescGZIP() []byte {
 }
 
 var file_goodship_v1_conversation_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_goodship_v1_conversation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_goodship_v1_conversation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_goodship_v1_conversation_service_proto_goTypes = []any{
 	(ConversationOrder)(0),                // 0: goodship.v1.ConversationOrder
 	(*CreateConversationRequest)(nil),     // 1: goodship.v1.CreateConversationRequest
 	(*GetConversationRequest)(nil),        // 2: goodship.v1.GetConversationRequest
 	(*ListConversationsRequest)(nil),      // 3: goodship.v1.ListConversationsRequest
 	(*ListConversationsResponse)(nil),     // 4: goodship.v1.ListConversationsResponse
-	(*ConversationUpdate)(nil),            // 5: goodship.v1.ConversationUpdate
-	(*UpdateConversationRequest)(nil),     // 6: goodship.v1.UpdateConversationRequest
-	(*ClaimConversationRequest)(nil),      // 7: goodship.v1.ClaimConversationRequest
-	(*ClaimNextConversationRequest)(nil),  // 8: goodship.v1.ClaimNextConversationRequest
-	(*ClaimNextConversationResponse)(nil), // 9: goodship.v1.ClaimNextConversationResponse
-	(*ReleaseConversationRequest)(nil),    // 10: goodship.v1.ReleaseConversationRequest
-	(*InviteHelperRequest)(nil),           // 11: goodship.v1.InviteHelperRequest
-	(*RemoveHelperRequest)(nil),           // 12: goodship.v1.RemoveHelperRequest
-	(*HandOverConversationRequest)(nil),   // 13: goodship.v1.HandOverConversationRequest
-	(*AcceptHandOverRequest)(nil),         // 14: goodship.v1.AcceptHandOverRequest
-	(*DeclineHandOverRequest)(nil),        // 15: goodship.v1.DeclineHandOverRequest
-	(*SetPersonaRequest)(nil),             // 16: goodship.v1.SetPersonaRequest
-	(*DismissConversationRequest)(nil),    // 17: goodship.v1.DismissConversationRequest
-	nil,                                   // 18: goodship.v1.CreateConversationRequest.ContextEntry
-	nil,                                   // 19: goodship.v1.ConversationUpdate.ContextEntry
-	(*Attachment)(nil),                    // 20: goodship.v1.Attachment
-	(OutreachReason)(0),                   // 21: goodship.v1.OutreachReason
-	(State)(0),                            // 22: goodship.v1.State
-	(Outcome)(0),                          // 23: goodship.v1.Outcome
-	(*timestamppb.Timestamp)(nil),         // 24: google.protobuf.Timestamp
-	(*Conversation)(nil),                  // 25: goodship.v1.Conversation
-	(*fieldmaskpb.FieldMask)(nil),         // 26: google.protobuf.FieldMask
-	(*Persona)(nil),                       // 27: goodship.v1.Persona
-	(DismissReason)(0),                    // 28: goodship.v1.DismissReason
+	(*WatchConversationRequest)(nil),      // 5: goodship.v1.WatchConversationRequest
+	(*GetWaitRequest)(nil),                // 6: goodship.v1.GetWaitRequest
+	(*ConversationUpdate)(nil),            // 7: goodship.v1.ConversationUpdate
+	(*UpdateConversationRequest)(nil),     // 8: goodship.v1.UpdateConversationRequest
+	(*ClaimConversationRequest)(nil),      // 9: goodship.v1.ClaimConversationRequest
+	(*ClaimNextConversationRequest)(nil),  // 10: goodship.v1.ClaimNextConversationRequest
+	(*ClaimNextConversationResponse)(nil), // 11: goodship.v1.ClaimNextConversationResponse
+	(*ReleaseConversationRequest)(nil),    // 12: goodship.v1.ReleaseConversationRequest
+	(*InviteHelperRequest)(nil),           // 13: goodship.v1.InviteHelperRequest
+	(*RemoveHelperRequest)(nil),           // 14: goodship.v1.RemoveHelperRequest
+	(*HandOverConversationRequest)(nil),   // 15: goodship.v1.HandOverConversationRequest
+	(*AcceptHandOverRequest)(nil),         // 16: goodship.v1.AcceptHandOverRequest
+	(*DeclineHandOverRequest)(nil),        // 17: goodship.v1.DeclineHandOverRequest
+	(*SetPersonaRequest)(nil),             // 18: goodship.v1.SetPersonaRequest
+	(*DismissConversationRequest)(nil),    // 19: goodship.v1.DismissConversationRequest
+	nil,                                   // 20: goodship.v1.CreateConversationRequest.ContextEntry
+	nil,                                   // 21: goodship.v1.ConversationUpdate.ContextEntry
+	(*Attachment)(nil),                    // 22: goodship.v1.Attachment
+	(OutreachReason)(0),                   // 23: goodship.v1.OutreachReason
+	(State)(0),                            // 24: goodship.v1.State
+	(Outcome)(0),                          // 25: goodship.v1.Outcome
+	(*timestamppb.Timestamp)(nil),         // 26: google.protobuf.Timestamp
+	(*Conversation)(nil),                  // 27: goodship.v1.Conversation
+	(*fieldmaskpb.FieldMask)(nil),         // 28: google.protobuf.FieldMask
+	(*Persona)(nil),                       // 29: goodship.v1.Persona
+	(DismissReason)(0),                    // 30: goodship.v1.DismissReason
+	(*WatchUpdate)(nil),                   // 31: goodship.v1.WatchUpdate
+	(*Wait)(nil),                          // 32: goodship.v1.Wait
 }
 var file_goodship_v1_conversation_service_proto_depIdxs = []int32{
-	20, // 0: goodship.v1.CreateConversationRequest.attachments:type_name -> goodship.v1.Attachment
-	18, // 1: goodship.v1.CreateConversationRequest.context:type_name -> goodship.v1.CreateConversationRequest.ContextEntry
-	21, // 2: goodship.v1.CreateConversationRequest.outreach_reason:type_name -> goodship.v1.OutreachReason
-	22, // 3: goodship.v1.ListConversationsRequest.state:type_name -> goodship.v1.State
-	23, // 4: goodship.v1.ListConversationsRequest.outcome:type_name -> goodship.v1.Outcome
-	24, // 5: goodship.v1.ListConversationsRequest.active_after:type_name -> google.protobuf.Timestamp
-	24, // 6: goodship.v1.ListConversationsRequest.active_before:type_name -> google.protobuf.Timestamp
+	22, // 0: goodship.v1.CreateConversationRequest.attachments:type_name -> goodship.v1.Attachment
+	20, // 1: goodship.v1.CreateConversationRequest.context:type_name -> goodship.v1.CreateConversationRequest.ContextEntry
+	23, // 2: goodship.v1.CreateConversationRequest.outreach_reason:type_name -> goodship.v1.OutreachReason
+	24, // 3: goodship.v1.ListConversationsRequest.state:type_name -> goodship.v1.State
+	25, // 4: goodship.v1.ListConversationsRequest.outcome:type_name -> goodship.v1.Outcome
+	26, // 5: goodship.v1.ListConversationsRequest.active_after:type_name -> google.protobuf.Timestamp
+	26, // 6: goodship.v1.ListConversationsRequest.active_before:type_name -> google.protobuf.Timestamp
 	0,  // 7: goodship.v1.ListConversationsRequest.order:type_name -> goodship.v1.ConversationOrder
-	25, // 8: goodship.v1.ListConversationsResponse.conversations:type_name -> goodship.v1.Conversation
-	19, // 9: goodship.v1.ConversationUpdate.context:type_name -> goodship.v1.ConversationUpdate.ContextEntry
-	5,  // 10: goodship.v1.UpdateConversationRequest.conversation:type_name -> goodship.v1.ConversationUpdate
-	26, // 11: goodship.v1.UpdateConversationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	25, // 12: goodship.v1.ClaimNextConversationResponse.conversation:type_name -> goodship.v1.Conversation
-	27, // 13: goodship.v1.SetPersonaRequest.persona:type_name -> goodship.v1.Persona
-	28, // 14: goodship.v1.DismissConversationRequest.reason:type_name -> goodship.v1.DismissReason
+	27, // 8: goodship.v1.ListConversationsResponse.conversations:type_name -> goodship.v1.Conversation
+	21, // 9: goodship.v1.ConversationUpdate.context:type_name -> goodship.v1.ConversationUpdate.ContextEntry
+	7,  // 10: goodship.v1.UpdateConversationRequest.conversation:type_name -> goodship.v1.ConversationUpdate
+	28, // 11: goodship.v1.UpdateConversationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	27, // 12: goodship.v1.ClaimNextConversationResponse.conversation:type_name -> goodship.v1.Conversation
+	29, // 13: goodship.v1.SetPersonaRequest.persona:type_name -> goodship.v1.Persona
+	30, // 14: goodship.v1.DismissConversationRequest.reason:type_name -> goodship.v1.DismissReason
 	1,  // 15: goodship.v1.ConversationService.CreateConversation:input_type -> goodship.v1.CreateConversationRequest
 	2,  // 16: goodship.v1.ConversationService.GetConversation:input_type -> goodship.v1.GetConversationRequest
 	3,  // 17: goodship.v1.ConversationService.ListConversations:input_type -> goodship.v1.ListConversationsRequest
-	6,  // 18: goodship.v1.ConversationService.UpdateConversation:input_type -> goodship.v1.UpdateConversationRequest
-	7,  // 19: goodship.v1.ConversationService.ClaimConversation:input_type -> goodship.v1.ClaimConversationRequest
-	8,  // 20: goodship.v1.ConversationService.ClaimNextConversation:input_type -> goodship.v1.ClaimNextConversationRequest
-	10, // 21: goodship.v1.ConversationService.ReleaseConversation:input_type -> goodship.v1.ReleaseConversationRequest
-	11, // 22: goodship.v1.ConversationService.InviteHelper:input_type -> goodship.v1.InviteHelperRequest
-	12, // 23: goodship.v1.ConversationService.RemoveHelper:input_type -> goodship.v1.RemoveHelperRequest
-	13, // 24: goodship.v1.ConversationService.HandOverConversation:input_type -> goodship.v1.HandOverConversationRequest
-	14, // 25: goodship.v1.ConversationService.AcceptHandOver:input_type -> goodship.v1.AcceptHandOverRequest
-	15, // 26: goodship.v1.ConversationService.DeclineHandOver:input_type -> goodship.v1.DeclineHandOverRequest
-	16, // 27: goodship.v1.ConversationService.SetPersona:input_type -> goodship.v1.SetPersonaRequest
-	17, // 28: goodship.v1.ConversationService.DismissConversation:input_type -> goodship.v1.DismissConversationRequest
-	25, // 29: goodship.v1.ConversationService.CreateConversation:output_type -> goodship.v1.Conversation
-	25, // 30: goodship.v1.ConversationService.GetConversation:output_type -> goodship.v1.Conversation
-	4,  // 31: goodship.v1.ConversationService.ListConversations:output_type -> goodship.v1.ListConversationsResponse
-	25, // 32: goodship.v1.ConversationService.UpdateConversation:output_type -> goodship.v1.Conversation
-	25, // 33: goodship.v1.ConversationService.ClaimConversation:output_type -> goodship.v1.Conversation
-	9,  // 34: goodship.v1.ConversationService.ClaimNextConversation:output_type -> goodship.v1.ClaimNextConversationResponse
-	25, // 35: goodship.v1.ConversationService.ReleaseConversation:output_type -> goodship.v1.Conversation
-	25, // 36: goodship.v1.ConversationService.InviteHelper:output_type -> goodship.v1.Conversation
-	25, // 37: goodship.v1.ConversationService.RemoveHelper:output_type -> goodship.v1.Conversation
-	25, // 38: goodship.v1.ConversationService.HandOverConversation:output_type -> goodship.v1.Conversation
-	25, // 39: goodship.v1.ConversationService.AcceptHandOver:output_type -> goodship.v1.Conversation
-	25, // 40: goodship.v1.ConversationService.DeclineHandOver:output_type -> goodship.v1.Conversation
-	25, // 41: goodship.v1.ConversationService.SetPersona:output_type -> goodship.v1.Conversation
-	25, // 42: goodship.v1.ConversationService.DismissConversation:output_type -> goodship.v1.Conversation
-	29, // [29:43] is the sub-list for method output_type
-	15, // [15:29] is the sub-list for method input_type
+	5,  // 18: goodship.v1.ConversationService.WatchConversation:input_type -> goodship.v1.WatchConversationRequest
+	6,  // 19: goodship.v1.ConversationService.GetWait:input_type -> goodship.v1.GetWaitRequest
+	8,  // 20: goodship.v1.ConversationService.UpdateConversation:input_type -> goodship.v1.UpdateConversationRequest
+	9,  // 21: goodship.v1.ConversationService.ClaimConversation:input_type -> goodship.v1.ClaimConversationRequest
+	10, // 22: goodship.v1.ConversationService.ClaimNextConversation:input_type -> goodship.v1.ClaimNextConversationRequest
+	12, // 23: goodship.v1.ConversationService.ReleaseConversation:input_type -> goodship.v1.ReleaseConversationRequest
+	13, // 24: goodship.v1.ConversationService.InviteHelper:input_type -> goodship.v1.InviteHelperRequest
+	14, // 25: goodship.v1.ConversationService.RemoveHelper:input_type -> goodship.v1.RemoveHelperRequest
+	15, // 26: goodship.v1.ConversationService.HandOverConversation:input_type -> goodship.v1.HandOverConversationRequest
+	16, // 27: goodship.v1.ConversationService.AcceptHandOver:input_type -> goodship.v1.AcceptHandOverRequest
+	17, // 28: goodship.v1.ConversationService.DeclineHandOver:input_type -> goodship.v1.DeclineHandOverRequest
+	18, // 29: goodship.v1.ConversationService.SetPersona:input_type -> goodship.v1.SetPersonaRequest
+	19, // 30: goodship.v1.ConversationService.DismissConversation:input_type -> goodship.v1.DismissConversationRequest
+	27, // 31: goodship.v1.ConversationService.CreateConversation:output_type -> goodship.v1.Conversation
+	27, // 32: goodship.v1.ConversationService.GetConversation:output_type -> goodship.v1.Conversation
+	4,  // 33: goodship.v1.ConversationService.ListConversations:output_type -> goodship.v1.ListConversationsResponse
+	31, // 34: goodship.v1.ConversationService.WatchConversation:output_type -> goodship.v1.WatchUpdate
+	32, // 35: goodship.v1.ConversationService.GetWait:output_type -> goodship.v1.Wait
+	27, // 36: goodship.v1.ConversationService.UpdateConversation:output_type -> goodship.v1.Conversation
+	27, // 37: goodship.v1.ConversationService.ClaimConversation:output_type -> goodship.v1.Conversation
+	11, // 38: goodship.v1.ConversationService.ClaimNextConversation:output_type -> goodship.v1.ClaimNextConversationResponse
+	27, // 39: goodship.v1.ConversationService.ReleaseConversation:output_type -> goodship.v1.Conversation
+	27, // 40: goodship.v1.ConversationService.InviteHelper:output_type -> goodship.v1.Conversation
+	27, // 41: goodship.v1.ConversationService.RemoveHelper:output_type -> goodship.v1.Conversation
+	27, // 42: goodship.v1.ConversationService.HandOverConversation:output_type -> goodship.v1.Conversation
+	27, // 43: goodship.v1.ConversationService.AcceptHandOver:output_type -> goodship.v1.Conversation
+	27, // 44: goodship.v1.ConversationService.DeclineHandOver:output_type -> goodship.v1.Conversation
+	27, // 45: goodship.v1.ConversationService.SetPersona:output_type -> goodship.v1.Conversation
+	27, // 46: goodship.v1.ConversationService.DismissConversation:output_type -> goodship.v1.Conversation
+	31, // [31:47] is the sub-list for method output_type
+	15, // [15:31] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
 	15, // [15:15] is the sub-list for extension extendee
 	0,  // [0:15] is the sub-list for field type_name
@@ -1589,13 +1708,15 @@ func file_goodship_v1_conversation_service_proto_init() {
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_conversation_proto_init()
 	file_goodship_v1_message_proto_init()
+	file_goodship_v1_wait_proto_init()
+	file_goodship_v1_watch_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_conversation_service_proto_rawDesc), len(file_goodship_v1_conversation_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,8 @@ const (
 	ConversationService_CreateConversation_FullMethodName    = "/goodship.v1.ConversationService/CreateConversation"
 	ConversationService_GetConversation_FullMethodName       = "/goodship.v1.ConversationService/GetConversation"
 	ConversationService_ListConversations_FullMethodName     = "/goodship.v1.ConversationService/ListConversations"
+	ConversationService_WatchConversation_FullMethodName     = "/goodship.v1.ConversationService/WatchConversation"
+	ConversationService_GetWait_FullMethodName               = "/goodship.v1.ConversationService/GetWait"
 	ConversationService_UpdateConversation_FullMethodName    = "/goodship.v1.ConversationService/UpdateConversation"
 	ConversationService_ClaimConversation_FullMethodName     = "/goodship.v1.ConversationService/ClaimConversation"
 	ConversationService_ClaimNextConversation_FullMethodName = "/goodship.v1.ConversationService/ClaimNextConversation"
@@ -49,6 +51,14 @@ type ConversationServiceClient interface {
 	GetConversation(ctx context.Context, in *GetConversationRequest, opts ...grpc.CallOption) (*Conversation, error)
 	// Lists conversations that the caller may see: a customer's own, or all of the workspace.
 	ListConversations(ctx context.Context, in *ListConversationsRequest, opts ...grpc.CallOption) (*ListConversationsResponse, error)
+	// Watches a conversation, or all conversations of the calling customer: tells what happens, from a cursor or from now on, as
+	// the caller may see it. Customers watch at most 20 at once.
+	//
+	// Over REST it is a stream of server-sent events: `data` is an update, `id` its cursor. The header `Last-Event-ID` goes
+	// before the query's `cursor`. An error is an event of the name `error`, whose data is a google.rpc.Status, before the end.
+	WatchConversation(ctx context.Context, in *WatchConversationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUpdate], error)
+	// Returns what a customer who waits can know: the place in the line, how long it may take, and other ways to reach a person.
+	GetWait(ctx context.Context, in *GetWaitRequest, opts ...grpc.CallOption) (*Wait, error)
 	// Changes the subject, context, labels or incident of a conversation.
 	UpdateConversation(ctx context.Context, in *UpdateConversationRequest, opts ...grpc.CallOption) (*Conversation, error)
 	// Makes the caller the owner. Refused OWNED_BY_ANOTHER, except to a leader, while the owner is away, or while the customer
@@ -108,6 +118,35 @@ func (c *conversationServiceClient) ListConversations(ctx context.Context, in *L
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListConversationsResponse)
 	err := c.cc.Invoke(ctx, ConversationService_ListConversations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *conversationServiceClient) WatchConversation(ctx context.Context, in *WatchConversationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUpdate], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ConversationService_ServiceDesc.Streams[0], ConversationService_WatchConversation_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchConversationRequest, WatchUpdate]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ConversationService_WatchConversationClient = grpc.ServerStreamingClient[WatchUpdate]
+
+func (c *conversationServiceClient) GetWait(ctx context.Context, in *GetWaitRequest, opts ...grpc.CallOption) (*Wait, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Wait)
+	err := c.cc.Invoke(ctx, ConversationService_GetWait_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +277,14 @@ type ConversationServiceServer interface {
 	GetConversation(context.Context, *GetConversationRequest) (*Conversation, error)
 	// Lists conversations that the caller may see: a customer's own, or all of the workspace.
 	ListConversations(context.Context, *ListConversationsRequest) (*ListConversationsResponse, error)
+	// Watches a conversation, or all conversations of the calling customer: tells what happens, from a cursor or from now on, as
+	// the caller may see it. Customers watch at most 20 at once.
+	//
+	// Over REST it is a stream of server-sent events: `data` is an update, `id` its cursor. The header `Last-Event-ID` goes
+	// before the query's `cursor`. An error is an event of the name `error`, whose data is a google.rpc.Status, before the end.
+	WatchConversation(*WatchConversationRequest, grpc.ServerStreamingServer[WatchUpdate]) error
+	// Returns what a customer who waits can know: the place in the line, how long it may take, and other ways to reach a person.
+	GetWait(context.Context, *GetWaitRequest) (*Wait, error)
 	// Changes the subject, context, labels or incident of a conversation.
 	UpdateConversation(context.Context, *UpdateConversationRequest) (*Conversation, error)
 	// Makes the caller the owner. Refused OWNED_BY_ANOTHER, except to a leader, while the owner is away, or while the customer
@@ -281,6 +328,12 @@ func (UnimplementedConversationServiceServer) GetConversation(context.Context, *
 }
 func (UnimplementedConversationServiceServer) ListConversations(context.Context, *ListConversationsRequest) (*ListConversationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListConversations not implemented")
+}
+func (UnimplementedConversationServiceServer) WatchConversation(*WatchConversationRequest, grpc.ServerStreamingServer[WatchUpdate]) error {
+	return status.Error(codes.Unimplemented, "method WatchConversation not implemented")
+}
+func (UnimplementedConversationServiceServer) GetWait(context.Context, *GetWaitRequest) (*Wait, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetWait not implemented")
 }
 func (UnimplementedConversationServiceServer) UpdateConversation(context.Context, *UpdateConversationRequest) (*Conversation, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateConversation not implemented")
@@ -386,6 +439,35 @@ func _ConversationService_ListConversations_Handler(srv interface{}, ctx context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ConversationServiceServer).ListConversations(ctx, req.(*ListConversationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConversationService_WatchConversation_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchConversationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ConversationServiceServer).WatchConversation(m, &grpc.GenericServerStream[WatchConversationRequest, WatchUpdate]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ConversationService_WatchConversationServer = grpc.ServerStreamingServer[WatchUpdate]
+
+func _ConversationService_GetWait_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetWaitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConversationServiceServer).GetWait(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConversationService_GetWait_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConversationServiceServer).GetWait(ctx, req.(*GetWaitRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -608,6 +690,10 @@ var ConversationService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ConversationService_ListConversations_Handler,
 		},
 		{
+			MethodName: "GetWait",
+			Handler:    _ConversationService_GetWait_Handler,
+		},
+		{
 			MethodName: "UpdateConversation",
 			Handler:    _ConversationService_UpdateConversation_Handler,
 		},
@@ -652,6 +738,12 @@ var ConversationService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ConversationService_DismissConversation_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchConversation",
+			Handler:       _ConversationService_WatchConversation_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "goodship/v1/conversation_service.proto",
 }

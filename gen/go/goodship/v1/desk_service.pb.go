@@ -27,7 +27,8 @@ const (
 // Whether the caller is present.
 type SetAvailabilityRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// AVAILABLE needs `until_time`; AWAY ends the presence at once, until the next call; UNSPECIFIED goes by calls alone.
+	// AVAILABLE needs `until_time`; AWAY ends the presence at once, until the caller changes something: what only reads,
+	// watches or signals does not end it; UNSPECIFIED goes by calls alone.
 	Availability Availability `protobuf:"varint,1,opt,name=availability,proto3,enum=goodship.v1.Availability" json:"availability,omitempty"`
 	// Until when the caller is present without calling: in the future, and at most 24 hours from now.
 	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
@@ -79,16 +80,138 @@ func (x *SetAvailabilityRequest) GetUntilTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// What of the workspace to watch. What is said here must hold of a conversation before or after what happens, so that a desk
+// is told when one leaves it.
+type WatchDeskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest `cursor` of an earlier watch, whatever else it asked for, or the `watch_cursor` of ListConversations: what comes
+	// after it is told. From now on if empty.
+	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Only conversations in this state.
+	State State `protobuf:"varint,2,opt,name=state,proto3,enum=goodship.v1.State" json:"state,omitempty"`
+	// Only conversations that this agent owns.
+	OwnerId string `protobuf:"bytes,3,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
+	// Only conversations that nobody owns; goes without `owner_id`.
+	Unowned       bool `protobuf:"varint,4,opt,name=unowned,proto3" json:"unowned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchDeskRequest) Reset() {
+	*x = WatchDeskRequest{}
+	mi := &file_goodship_v1_desk_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchDeskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchDeskRequest) ProtoMessage() {}
+
+func (x *WatchDeskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_desk_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchDeskRequest.ProtoReflect.Descriptor instead.
+func (*WatchDeskRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_desk_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WatchDeskRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *WatchDeskRequest) GetState() State {
+	if x != nil {
+		return x.State
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *WatchDeskRequest) GetOwnerId() string {
+	if x != nil {
+		return x.OwnerId
+	}
+	return ""
+}
+
+func (x *WatchDeskRequest) GetUnowned() bool {
+	if x != nil {
+		return x.Unowned
+	}
+	return false
+}
+
+// No arguments: the line is the workspace's.
+type GetLineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLineRequest) Reset() {
+	*x = GetLineRequest{}
+	mi := &file_goodship_v1_desk_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLineRequest) ProtoMessage() {}
+
+func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_desk_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
+func (*GetLineRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_desk_service_proto_rawDescGZIP(), []int{2}
+}
+
 var File_goodship_v1_desk_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_desk_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/desk_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x01\n" +
+	"\x1egoodship/v1/desk_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x16goodship/v1/line.proto\x1a\x17goodship/v1/watch.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x01\n" +
 	"\x16SetAvailabilityRequest\x12J\n" +
 	"\favailability\x18\x01 \x01(\x0e2\x19.goodship.v1.AvailabilityB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\favailability\x12>\n" +
 	"\n" +
-	"until_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tuntilTime2\x89\x01\n" +
-	"\vDeskService\x12z\n" +
+	"until_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tuntilTime\"\xdd\x01\n" +
+	"\x10WatchDeskRequest\x12#\n" +
+	"\x06cursor\x18\x01 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\x06cursor\x125\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x12.goodship.v1.StateB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12N\n" +
+	"\bowner_id\x18\x03 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\aownerId\x12\x1d\n" +
+	"\aunowned\x18\x04 \x01(\bB\x03\xe0A\x01R\aunowned\"\x10\n" +
+	"\x0eGetLineRequest2\xd3\x02\n" +
+	"\vDeskService\x12j\n" +
+	"\tWatchDesk\x12\x1d.goodship.v1.WatchDeskRequest\x1a\x18.goodship.v1.WatchUpdate\"\"\x82\xaf)\x05\n" +
+	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/desk:watch\x90\x02\x010\x01\x12\\\n" +
+	"\aGetLine\x12\x1b.goodship.v1.GetLineRequest\x1a\x11.goodship.v1.Line\"!\x82\xaf)\x05\n" +
+	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/desk/line\x90\x02\x01\x12z\n" +
 	"\x0fSetAvailability\x12#.goodship.v1.SetAvailabilityRequest\x1a\x12.goodship.v1.Agent\".\x82\xaf)\x04\n" +
 	"\x02\x02\x03\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/desk:setAvailability\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
@@ -104,23 +227,33 @@ func file_goodship_v1_desk_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_desk_service_proto_rawDescData
 }
 
-var file_goodship_v1_desk_service_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_goodship_v1_desk_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_goodship_v1_desk_service_proto_goTypes = []any{
 	(*SetAvailabilityRequest)(nil), // 0: goodship.v1.SetAvailabilityRequest
-	(Availability)(0),              // 1: goodship.v1.Availability
-	(*timestamppb.Timestamp)(nil),  // 2: google.protobuf.Timestamp
-	(*Agent)(nil),                  // 3: goodship.v1.Agent
+	(*WatchDeskRequest)(nil),       // 1: goodship.v1.WatchDeskRequest
+	(*GetLineRequest)(nil),         // 2: goodship.v1.GetLineRequest
+	(Availability)(0),              // 3: goodship.v1.Availability
+	(*timestamppb.Timestamp)(nil),  // 4: google.protobuf.Timestamp
+	(State)(0),                     // 5: goodship.v1.State
+	(*WatchUpdate)(nil),            // 6: goodship.v1.WatchUpdate
+	(*Line)(nil),                   // 7: goodship.v1.Line
+	(*Agent)(nil),                  // 8: goodship.v1.Agent
 }
 var file_goodship_v1_desk_service_proto_depIdxs = []int32{
-	1, // 0: goodship.v1.SetAvailabilityRequest.availability:type_name -> goodship.v1.Availability
-	2, // 1: goodship.v1.SetAvailabilityRequest.until_time:type_name -> google.protobuf.Timestamp
-	0, // 2: goodship.v1.DeskService.SetAvailability:input_type -> goodship.v1.SetAvailabilityRequest
-	3, // 3: goodship.v1.DeskService.SetAvailability:output_type -> goodship.v1.Agent
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 0: goodship.v1.SetAvailabilityRequest.availability:type_name -> goodship.v1.Availability
+	4, // 1: goodship.v1.SetAvailabilityRequest.until_time:type_name -> google.protobuf.Timestamp
+	5, // 2: goodship.v1.WatchDeskRequest.state:type_name -> goodship.v1.State
+	1, // 3: goodship.v1.DeskService.WatchDesk:input_type -> goodship.v1.WatchDeskRequest
+	2, // 4: goodship.v1.DeskService.GetLine:input_type -> goodship.v1.GetLineRequest
+	0, // 5: goodship.v1.DeskService.SetAvailability:input_type -> goodship.v1.SetAvailabilityRequest
+	6, // 6: goodship.v1.DeskService.WatchDesk:output_type -> goodship.v1.WatchUpdate
+	7, // 7: goodship.v1.DeskService.GetLine:output_type -> goodship.v1.Line
+	8, // 8: goodship.v1.DeskService.SetAvailability:output_type -> goodship.v1.Agent
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_desk_service_proto_init() }
@@ -130,13 +263,16 @@ func file_goodship_v1_desk_service_proto_init() {
 	}
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_agent_proto_init()
+	file_goodship_v1_conversation_proto_init()
+	file_goodship_v1_line_proto_init()
+	file_goodship_v1_watch_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_desk_service_proto_rawDesc), len(file_goodship_v1_desk_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,6 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
+	DeskService_WatchDesk_FullMethodName       = "/goodship.v1.DeskService/WatchDesk"
+	DeskService_GetLine_FullMethodName         = "/goodship.v1.DeskService/GetLine"
 	DeskService_SetAvailability_FullMethodName = "/goodship.v1.DeskService/SetAvailability"
 )
 
@@ -28,6 +30,12 @@ const (
 //
 // DeskService is for the people who help, at their desks.
 type DeskServiceClient interface {
+	// Watches the workspace: tells what happens in its conversations, from a cursor or from now on. An agent who watches is
+	// present. Positions are kept for 8 days; from an older one it is refused CURSOR_TOO_OLD. Over REST it is a stream of
+	// server-sent events, as WatchConversation says.
+	WatchDesk(ctx context.Context, in *WatchDeskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUpdate], error)
+	// Returns how the line stands.
+	GetLine(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*Line, error)
 	// Says whether the caller is present. Without it, an agent is present for the workspace's `away_after` from each call.
 	SetAvailability(ctx context.Context, in *SetAvailabilityRequest, opts ...grpc.CallOption) (*Agent, error)
 }
@@ -38,6 +46,35 @@ type deskServiceClient struct {
 
 func NewDeskServiceClient(cc grpc.ClientConnInterface) DeskServiceClient {
 	return &deskServiceClient{cc}
+}
+
+func (c *deskServiceClient) WatchDesk(ctx context.Context, in *WatchDeskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUpdate], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DeskService_ServiceDesc.Streams[0], DeskService_WatchDesk_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchDeskRequest, WatchUpdate]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DeskService_WatchDeskClient = grpc.ServerStreamingClient[WatchUpdate]
+
+func (c *deskServiceClient) GetLine(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*Line, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Line)
+	err := c.cc.Invoke(ctx, DeskService_GetLine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *deskServiceClient) SetAvailability(ctx context.Context, in *SetAvailabilityRequest, opts ...grpc.CallOption) (*Agent, error) {
@@ -56,6 +93,12 @@ func (c *deskServiceClient) SetAvailability(ctx context.Context, in *SetAvailabi
 //
 // DeskService is for the people who help, at their desks.
 type DeskServiceServer interface {
+	// Watches the workspace: tells what happens in its conversations, from a cursor or from now on. An agent who watches is
+	// present. Positions are kept for 8 days; from an older one it is refused CURSOR_TOO_OLD. Over REST it is a stream of
+	// server-sent events, as WatchConversation says.
+	WatchDesk(*WatchDeskRequest, grpc.ServerStreamingServer[WatchUpdate]) error
+	// Returns how the line stands.
+	GetLine(context.Context, *GetLineRequest) (*Line, error)
 	// Says whether the caller is present. Without it, an agent is present for the workspace's `away_after` from each call.
 	SetAvailability(context.Context, *SetAvailabilityRequest) (*Agent, error)
 	mustEmbedUnimplementedDeskServiceServer()
@@ -68,6 +111,12 @@ type DeskServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedDeskServiceServer struct{}
 
+func (UnimplementedDeskServiceServer) WatchDesk(*WatchDeskRequest, grpc.ServerStreamingServer[WatchUpdate]) error {
+	return status.Error(codes.Unimplemented, "method WatchDesk not implemented")
+}
+func (UnimplementedDeskServiceServer) GetLine(context.Context, *GetLineRequest) (*Line, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLine not implemented")
+}
 func (UnimplementedDeskServiceServer) SetAvailability(context.Context, *SetAvailabilityRequest) (*Agent, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetAvailability not implemented")
 }
@@ -90,6 +139,35 @@ func RegisterDeskServiceServer(s grpc.ServiceRegistrar, srv DeskServiceServer) {
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&DeskService_ServiceDesc, srv)
+}
+
+func _DeskService_WatchDesk_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchDeskRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DeskServiceServer).WatchDesk(m, &grpc.GenericServerStream[WatchDeskRequest, WatchUpdate]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DeskService_WatchDeskServer = grpc.ServerStreamingServer[WatchUpdate]
+
+func _DeskService_GetLine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeskServiceServer).GetLine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DeskService_GetLine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeskServiceServer).GetLine(ctx, req.(*GetLineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _DeskService_SetAvailability_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -118,10 +196,20 @@ var DeskService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*DeskServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
+			MethodName: "GetLine",
+			Handler:    _DeskService_GetLine_Handler,
+		},
+		{
 			MethodName: "SetAvailability",
 			Handler:    _DeskService_SetAvailability_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchDesk",
+			Handler:       _DeskService_WatchDesk_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "goodship/v1/desk_service.proto",
 }

@@ -929,11 +929,11 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\x0fnot_before_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\rnotBeforeTime:\x8b\x01\xbaH\x87\x01\x1a\x84\x01\n" +
 	"\x18revoke_tokens.one_person\x125exactly one of customer_id and agent_id must be given\x1a1(this.customer_id == '') != (this.agent_id == '')\"_\n" +
 	"\x14RevokeTokensResponse\x12G\n" +
-	"\x0fnot_before_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\rnotBeforeTime2\xe0\n" +
+	"\x0fnot_before_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\rnotBeforeTime2\xe1\n" +
 	"\n" +
-	"\x10DirectoryService\x12o\n" +
-	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\"+\x82\xaf)\x03\n" +
-	"\x01\x01\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x12g\n" +
+	"\x10DirectoryService\x12p\n" +
+	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\",\x82\xaf)\x04\n" +
+	"\x02\x01\a\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x12g\n" +
 	"\bGetAgent\x12\x1c.goodship.v1.GetAgentRequest\x1a\x12.goodship.v1.Agent\")\x82\xaf)\x05\n" +
 	"\x03\x01\x02\x03\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/agents/{agent_id}\x90\x02\x01\x12m\n" +
 	"\n" +

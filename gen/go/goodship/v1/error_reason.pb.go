@@ -48,6 +48,12 @@ const (
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 9
 	// The reason why a replayed reply lacks the secret: it is shown once. Not an error.
 	ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN ErrorReason = 10
+	// INVALID_ARGUMENT. The cursor was not made for this watch by this workspace, or is from before a restore: read again, and
+	// watch from the `watch_cursor` of the reply.
+	ErrorReason_ERROR_REASON_INVALID_CURSOR ErrorReason = 11
+	// OUT_OF_RANGE. What followed the cursor is not kept any more: something was missed. Read again, and watch from the
+	// `watch_cursor` of the reply, or from the oldest position that there is. Metadata: `oldest_cursor`.
+	ErrorReason_ERROR_REASON_CURSOR_TOO_OLD ErrorReason = 12
 	// UNAUTHENTICATED. The call carries no credential.
 	ErrorReason_ERROR_REASON_CREDENTIAL_MISSING ErrorReason = 20
 	// UNAUTHENTICATED. The credential is malformed or unknown, its signature does not fit, or it is for something else.
@@ -72,6 +78,8 @@ const (
 	// RESOURCE_EXHAUSTED. Too many calls; wait as long as the RetryInfo says. Metadata: `limit`: `workspace`, `caller` or
 	// `address`.
 	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 29
+	// RESOURCE_EXHAUSTED. Too many watches at once; end one. Metadata: `limit`: `workspace` or `caller`.
+	ErrorReason_ERROR_REASON_TOO_MANY_WATCHES ErrorReason = 30
 	// NOT_FOUND. No such conversation, or it is not the caller's to see.
 	ErrorReason_ERROR_REASON_CONVERSATION_NOT_FOUND ErrorReason = 40
 	// NOT_FOUND. The conversation has no message with this number.
@@ -157,6 +165,10 @@ const (
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 103
 	// CANCELLED or DEADLINE_EXCEEDED. The caller went, or its deadline passed. The same request id tells if it took effect.
 	ErrorReason_ERROR_REASON_CALL_ENDED ErrorReason = 104
+	// RESOURCE_EXHAUSTED. Nobody read the watch for 10 seconds. Watch on from the cursor, and read. Metadata: `cursor`.
+	ErrorReason_ERROR_REASON_WATCH_STALLED ErrorReason = 105
+	// UNAVAILABLE. The server is stopping; watch on from the cursor as soon as it or another is up. Metadata: `cursor`.
+	ErrorReason_ERROR_REASON_SERVER_STOPPING ErrorReason = 106
 )
 
 // Enum value maps for ErrorReason.
@@ -173,6 +185,8 @@ var (
 		8:   "ERROR_REASON_ETAG_MISMATCH",
 		9:   "ERROR_REASON_REQUEST_ID_REUSED",
 		10:  "ERROR_REASON_SECRET_ALREADY_SHOWN",
+		11:  "ERROR_REASON_INVALID_CURSOR",
+		12:  "ERROR_REASON_CURSOR_TOO_OLD",
 		20:  "ERROR_REASON_CREDENTIAL_MISSING",
 		21:  "ERROR_REASON_CREDENTIAL_INVALID",
 		22:  "ERROR_REASON_SCOPE_MISSING",
@@ -183,6 +197,7 @@ var (
 		27:  "ERROR_REASON_CREDENTIAL_REVOKED",
 		28:  "ERROR_REASON_ORIGIN_NOT_ALLOWED",
 		29:  "ERROR_REASON_RATE_LIMITED",
+		30:  "ERROR_REASON_TOO_MANY_WATCHES",
 		40:  "ERROR_REASON_CONVERSATION_NOT_FOUND",
 		41:  "ERROR_REASON_MESSAGE_NOT_FOUND",
 		42:  "ERROR_REASON_NOTE_NOT_FOUND",
@@ -225,6 +240,8 @@ var (
 		102: "ERROR_REASON_DATA_LOSS",
 		103: "ERROR_REASON_INTERNAL",
 		104: "ERROR_REASON_CALL_ENDED",
+		105: "ERROR_REASON_WATCH_STALLED",
+		106: "ERROR_REASON_SERVER_STOPPING",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -238,6 +255,8 @@ var (
 		"ERROR_REASON_ETAG_MISMATCH":          8,
 		"ERROR_REASON_REQUEST_ID_REUSED":      9,
 		"ERROR_REASON_SECRET_ALREADY_SHOWN":   10,
+		"ERROR_REASON_INVALID_CURSOR":         11,
+		"ERROR_REASON_CURSOR_TOO_OLD":         12,
 		"ERROR_REASON_CREDENTIAL_MISSING":     20,
 		"ERROR_REASON_CREDENTIAL_INVALID":     21,
 		"ERROR_REASON_SCOPE_MISSING":          22,
@@ -248,6 +267,7 @@ var (
 		"ERROR_REASON_CREDENTIAL_REVOKED":     27,
 		"ERROR_REASON_ORIGIN_NOT_ALLOWED":     28,
 		"ERROR_REASON_RATE_LIMITED":           29,
+		"ERROR_REASON_TOO_MANY_WATCHES":       30,
 		"ERROR_REASON_CONVERSATION_NOT_FOUND": 40,
 		"ERROR_REASON_MESSAGE_NOT_FOUND":      41,
 		"ERROR_REASON_NOTE_NOT_FOUND":         42,
@@ -290,6 +310,8 @@ var (
 		"ERROR_REASON_DATA_LOSS":              102,
 		"ERROR_REASON_INTERNAL":               103,
 		"ERROR_REASON_CALL_ENDED":             104,
+		"ERROR_REASON_WATCH_STALLED":          105,
+		"ERROR_REASON_SERVER_STOPPING":        106,
 	}
 )
 
@@ -324,7 +346,7 @@ var File_goodship_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xa3\x11\n" +
+	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xca\x12\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1e\n" +
@@ -337,7 +359,9 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x1aERROR_REASON_ETAG_MISMATCH\x10\b\x12\"\n" +
 	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\t\x12%\n" +
 	"!ERROR_REASON_SECRET_ALREADY_SHOWN\x10\n" +
-	"\x12#\n" +
+	"\x12\x1f\n" +
+	"\x1bERROR_REASON_INVALID_CURSOR\x10\v\x12\x1f\n" +
+	"\x1bERROR_REASON_CURSOR_TOO_OLD\x10\f\x12#\n" +
 	"\x1fERROR_REASON_CREDENTIAL_MISSING\x10\x14\x12#\n" +
 	"\x1fERROR_REASON_CREDENTIAL_INVALID\x10\x15\x12\x1e\n" +
 	"\x1aERROR_REASON_SCOPE_MISSING\x10\x16\x12#\n" +
@@ -347,7 +371,8 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_CREDENTIAL_EXPIRED\x10\x1a\x12#\n" +
 	"\x1fERROR_REASON_CREDENTIAL_REVOKED\x10\x1b\x12#\n" +
 	"\x1fERROR_REASON_ORIGIN_NOT_ALLOWED\x10\x1c\x12\x1d\n" +
-	"\x19ERROR_REASON_RATE_LIMITED\x10\x1d\x12'\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10\x1d\x12!\n" +
+	"\x1dERROR_REASON_TOO_MANY_WATCHES\x10\x1e\x12'\n" +
 	"#ERROR_REASON_CONVERSATION_NOT_FOUND\x10(\x12\"\n" +
 	"\x1eERROR_REASON_MESSAGE_NOT_FOUND\x10)\x12\x1f\n" +
 	"\x1bERROR_REASON_NOTE_NOT_FOUND\x10*\x12%\n" +
@@ -389,7 +414,9 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_STORE_FULL\x10e\x12\x1a\n" +
 	"\x16ERROR_REASON_DATA_LOSS\x10f\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10g\x12\x1b\n" +
-	"\x17ERROR_REASON_CALL_ENDED\x10hB<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"\x17ERROR_REASON_CALL_ENDED\x10h\x12\x1e\n" +
+	"\x1aERROR_REASON_WATCH_STALLED\x10i\x12 \n" +
+	"\x1cERROR_REASON_SERVER_STOPPING\x10jB<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_error_reason_proto_rawDescOnce sync.Once

@@ -221,7 +221,7 @@ type Event struct {
 	// Its number among the public ones, from 1 without gaps; 0 if it is not public.
 	PublicRevision int32 `protobuf:"varint,2,opt,name=public_revision,json=publicRevision,proto3" json:"public_revision,omitempty"`
 	// When it happened.
-	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Who made it.
 	Actor *Actor `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
 	// What happened.
@@ -308,9 +308,9 @@ func (x *Event) GetPublicRevision() int32 {
 	return 0
 }
 
-func (x *Event) GetTime() *timestamppb.Timestamp {
+func (x *Event) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Time
+		return x.CreateTime
 	}
 	return nil
 }
@@ -2417,11 +2417,12 @@ const file_goodship_v1_event_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.goodship.v1.ActorKindR\x04kind\x12\x19\n" +
 	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12\x1c\n" +
 	"\n" +
-	"api_key_id\x18\x03 \x01(\tR\bapiKeyId\"\xc5\x11\n" +
+	"api_key_id\x18\x03 \x01(\tR\bapiKeyId\"\xd2\x11\n" +
 	"\x05Event\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x05R\brevision\x12'\n" +
-	"\x0fpublic_revision\x18\x02 \x01(\x05R\x0epublicRevision\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
+	"\x0fpublic_revision\x18\x02 \x01(\x05R\x0epublicRevision\x12;\n" +
+	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12(\n" +
 	"\x05actor\x18\x04 \x01(\v2\x12.goodship.v1.ActorR\x05actor\x12-\n" +
 	"\x06opened\x18\n" +
 	" \x01(\v2\x13.goodship.v1.OpenedH\x00R\x06opened\x12=\n" +
@@ -2617,7 +2618,7 @@ var file_goodship_v1_event_proto_goTypes = []any{
 }
 var file_goodship_v1_event_proto_depIdxs = []int32{
 	0,  // 0: goodship.v1.Actor.kind:type_name -> goodship.v1.ActorKind
-	35, // 1: goodship.v1.Event.time:type_name -> google.protobuf.Timestamp
+	35, // 1: goodship.v1.Event.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: goodship.v1.Event.actor:type_name -> goodship.v1.Actor
 	4,  // 3: goodship.v1.Event.opened:type_name -> goodship.v1.Opened
 	5,  // 4: goodship.v1.Event.message_sent:type_name -> goodship.v1.MessageSent

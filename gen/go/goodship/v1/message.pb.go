@@ -24,6 +24,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// AutomaticReason is why the server says something by itself.
+type AutomaticReason int32
+
+const (
+	// Somebody said it.
+	AutomaticReason_AUTOMATIC_REASON_UNSPECIFIED AutomaticReason = 0
+	// The promise of an answer was broken, and the workspace's `on_broken` is APOLOGIZE.
+	AutomaticReason_AUTOMATIC_REASON_PROMISE_BROKEN AutomaticReason = 1
+)
+
+// Enum value maps for AutomaticReason.
+var (
+	AutomaticReason_name = map[int32]string{
+		0: "AUTOMATIC_REASON_UNSPECIFIED",
+		1: "AUTOMATIC_REASON_PROMISE_BROKEN",
+	}
+	AutomaticReason_value = map[string]int32{
+		"AUTOMATIC_REASON_UNSPECIFIED":    0,
+		"AUTOMATIC_REASON_PROMISE_BROKEN": 1,
+	}
+)
+
+func (x AutomaticReason) Enum() *AutomaticReason {
+	p := new(AutomaticReason)
+	*p = x
+	return p
+}
+
+func (x AutomaticReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AutomaticReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_goodship_v1_message_proto_enumTypes[0].Descriptor()
+}
+
+func (AutomaticReason) Type() protoreflect.EnumType {
+	return &file_goodship_v1_message_proto_enumTypes[0]
+}
+
+func (x AutomaticReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AutomaticReason.Descriptor instead.
+func (AutomaticReason) EnumDescriptor() ([]byte, []int) {
+	return file_goodship_v1_message_proto_rawDescGZIP(), []int{0}
+}
+
 // SenderKind is who speaks in a message.
 type SenderKind int32
 
@@ -34,7 +83,7 @@ const (
 	SenderKind_SENDER_KIND_CUSTOMER SenderKind = 1
 	// A person who helps, leaders included.
 	SenderKind_SENDER_KIND_AGENT SenderKind = 2
-	// A backend speaking for itself. It never answers and never starts a wait.
+	// A backend speaking for itself, or the server. It never answers and never starts a wait.
 	SenderKind_SENDER_KIND_AUTOMATIC SenderKind = 3
 )
 
@@ -65,11 +114,11 @@ func (x SenderKind) String() string {
 }
 
 func (SenderKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_goodship_v1_message_proto_enumTypes[0].Descriptor()
+	return file_goodship_v1_message_proto_enumTypes[1].Descriptor()
 }
 
 func (SenderKind) Type() protoreflect.EnumType {
-	return &file_goodship_v1_message_proto_enumTypes[0]
+	return &file_goodship_v1_message_proto_enumTypes[1]
 }
 
 func (x SenderKind) Number() protoreflect.EnumNumber {
@@ -78,7 +127,7 @@ func (x SenderKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SenderKind.Descriptor instead.
 func (SenderKind) EnumDescriptor() ([]byte, []int) {
-	return file_goodship_v1_message_proto_rawDescGZIP(), []int{0}
+	return file_goodship_v1_message_proto_rawDescGZIP(), []int{1}
 }
 
 // DeliveryState is how a delivery by the product (an e-mail, a push) ended.
@@ -118,11 +167,11 @@ func (x DeliveryState) String() string {
 }
 
 func (DeliveryState) Descriptor() protoreflect.EnumDescriptor {
-	return file_goodship_v1_message_proto_enumTypes[1].Descriptor()
+	return file_goodship_v1_message_proto_enumTypes[2].Descriptor()
 }
 
 func (DeliveryState) Type() protoreflect.EnumType {
-	return &file_goodship_v1_message_proto_enumTypes[1]
+	return &file_goodship_v1_message_proto_enumTypes[2]
 }
 
 func (x DeliveryState) Number() protoreflect.EnumNumber {
@@ -131,7 +180,7 @@ func (x DeliveryState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeliveryState.Descriptor instead.
 func (DeliveryState) EnumDescriptor() ([]byte, []int) {
-	return file_goodship_v1_message_proto_rawDescGZIP(), []int{1}
+	return file_goodship_v1_message_proto_rawDescGZIP(), []int{2}
 }
 
 // Message is something said in public: numbered 1, 2, 3 … in its conversation without gaps, for every reader.
@@ -154,9 +203,11 @@ type Message struct {
 	// When its content was removed; absent if it was not.
 	RedactTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=redact_time,json=redactTime,proto3" json:"redact_time,omitempty"`
 	// What the product reported of its delivery by other means; absent if nothing.
-	Delivery      *Delivery `protobuf:"bytes,9,opt,name=delivery,proto3" json:"delivery,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Delivery *Delivery `protobuf:"bytes,9,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	// Why the server said it by itself; absent if somebody did.
+	AutomaticReason AutomaticReason `protobuf:"varint,10,opt,name=automatic_reason,json=automaticReason,proto3,enum=goodship.v1.AutomaticReason" json:"automatic_reason,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
@@ -250,6 +301,13 @@ func (x *Message) GetDelivery() *Delivery {
 		return x.Delivery
 	}
 	return nil
+}
+
+func (x *Message) GetAutomaticReason() AutomaticReason {
+	if x != nil {
+		return x.AutomaticReason
+	}
+	return AutomaticReason_AUTOMATIC_REASON_UNSPECIFIED
 }
 
 // Sender is who said a message, kept with it as of then.
@@ -695,7 +753,7 @@ var File_goodship_v1_message_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x19goodship/v1/message.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n" +
+	"\x19goodship/v1/message.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x04\n" +
 	"\aMessage\x12,\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x0econversationId\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\x05B\x03\xe0A\x03R\x06number\x120\n" +
@@ -707,7 +765,9 @@ const file_goodship_v1_message_proto_rawDesc = "" +
 	"\tedit_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\beditTime\x12@\n" +
 	"\vredact_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"redactTime\x126\n" +
-	"\bdelivery\x18\t \x01(\v2\x15.goodship.v1.DeliveryB\x03\xe0A\x03R\bdelivery\"\xc3\x01\n" +
+	"\bdelivery\x18\t \x01(\v2\x15.goodship.v1.DeliveryB\x03\xe0A\x03R\bdelivery\x12L\n" +
+	"\x10automatic_reason\x18\n" +
+	" \x01(\x0e2\x1c.goodship.v1.AutomaticReasonB\x03\xe0A\x03R\x0fautomaticReason\"\xc3\x01\n" +
 	"\x06Sender\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.goodship.v1.SenderKindB\x03\xe0A\x03R\x04kind\x122\n" +
 	"\x12participant_number\x18\x02 \x01(\x05B\x03\xe0A\x03R\x11participantNumber\x123\n" +
@@ -745,7 +805,10 @@ const file_goodship_v1_message_proto_rawDesc = "" +
 	"\x12participant_number\x18\x01 \x01(\x05B\x03\xe0A\x03R\x11participantNumber\x12\x1e\n" +
 	"\bagent_id\x18\x02 \x01(\tB\x03\xe0A\x03R\aagentId\x12*\n" +
 	"\x0emessage_number\x18\x03 \x01(\x05B\x03\xe0A\x03R\rmessageNumber\x12<\n" +
-	"\tread_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\breadTime*u\n" +
+	"\tread_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\breadTime*X\n" +
+	"\x0fAutomaticReason\x12 \n" +
+	"\x1cAUTOMATIC_REASON_UNSPECIFIED\x10\x00\x12#\n" +
+	"\x1fAUTOMATIC_REASON_PROMISE_BROKEN\x10\x01*u\n" +
 	"\n" +
 	"SenderKind\x12\x1b\n" +
 	"\x17SENDER_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -769,40 +832,42 @@ func file_goodship_v1_message_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_message_proto_rawDescData
 }
 
-var file_goodship_v1_message_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_goodship_v1_message_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_goodship_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_goodship_v1_message_proto_goTypes = []any{
-	(SenderKind)(0),               // 0: goodship.v1.SenderKind
-	(DeliveryState)(0),            // 1: goodship.v1.DeliveryState
-	(*Message)(nil),               // 2: goodship.v1.Message
-	(*Sender)(nil),                // 3: goodship.v1.Sender
-	(*Persona)(nil),               // 4: goodship.v1.Persona
-	(*Attachment)(nil),            // 5: goodship.v1.Attachment
-	(*Delivery)(nil),              // 6: goodship.v1.Delivery
-	(*Note)(nil),                  // 7: goodship.v1.Note
-	(*ReadMark)(nil),              // 8: goodship.v1.ReadMark
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(AutomaticReason)(0),          // 0: goodship.v1.AutomaticReason
+	(SenderKind)(0),               // 1: goodship.v1.SenderKind
+	(DeliveryState)(0),            // 2: goodship.v1.DeliveryState
+	(*Message)(nil),               // 3: goodship.v1.Message
+	(*Sender)(nil),                // 4: goodship.v1.Sender
+	(*Persona)(nil),               // 5: goodship.v1.Persona
+	(*Attachment)(nil),            // 6: goodship.v1.Attachment
+	(*Delivery)(nil),              // 7: goodship.v1.Delivery
+	(*Note)(nil),                  // 8: goodship.v1.Note
+	(*ReadMark)(nil),              // 9: goodship.v1.ReadMark
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_goodship_v1_message_proto_depIdxs = []int32{
-	3,  // 0: goodship.v1.Message.sender:type_name -> goodship.v1.Sender
-	5,  // 1: goodship.v1.Message.attachments:type_name -> goodship.v1.Attachment
-	9,  // 2: goodship.v1.Message.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 3: goodship.v1.Message.edit_time:type_name -> google.protobuf.Timestamp
-	9,  // 4: goodship.v1.Message.redact_time:type_name -> google.protobuf.Timestamp
-	6,  // 5: goodship.v1.Message.delivery:type_name -> goodship.v1.Delivery
-	0,  // 6: goodship.v1.Sender.kind:type_name -> goodship.v1.SenderKind
-	4,  // 7: goodship.v1.Sender.persona:type_name -> goodship.v1.Persona
-	1,  // 8: goodship.v1.Delivery.state:type_name -> goodship.v1.DeliveryState
-	9,  // 9: goodship.v1.Delivery.report_time:type_name -> google.protobuf.Timestamp
-	9,  // 10: goodship.v1.Note.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 11: goodship.v1.Note.edit_time:type_name -> google.protobuf.Timestamp
-	9,  // 12: goodship.v1.Note.redact_time:type_name -> google.protobuf.Timestamp
-	9,  // 13: goodship.v1.ReadMark.read_time:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	4,  // 0: goodship.v1.Message.sender:type_name -> goodship.v1.Sender
+	6,  // 1: goodship.v1.Message.attachments:type_name -> goodship.v1.Attachment
+	10, // 2: goodship.v1.Message.create_time:type_name -> google.protobuf.Timestamp
+	10, // 3: goodship.v1.Message.edit_time:type_name -> google.protobuf.Timestamp
+	10, // 4: goodship.v1.Message.redact_time:type_name -> google.protobuf.Timestamp
+	7,  // 5: goodship.v1.Message.delivery:type_name -> goodship.v1.Delivery
+	0,  // 6: goodship.v1.Message.automatic_reason:type_name -> goodship.v1.AutomaticReason
+	1,  // 7: goodship.v1.Sender.kind:type_name -> goodship.v1.SenderKind
+	5,  // 8: goodship.v1.Sender.persona:type_name -> goodship.v1.Persona
+	2,  // 9: goodship.v1.Delivery.state:type_name -> goodship.v1.DeliveryState
+	10, // 10: goodship.v1.Delivery.report_time:type_name -> google.protobuf.Timestamp
+	10, // 11: goodship.v1.Note.create_time:type_name -> google.protobuf.Timestamp
+	10, // 12: goodship.v1.Note.edit_time:type_name -> google.protobuf.Timestamp
+	10, // 13: goodship.v1.Note.redact_time:type_name -> google.protobuf.Timestamp
+	10, // 14: goodship.v1.ReadMark.read_time:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_message_proto_init() }
@@ -815,7 +880,7 @@ func file_goodship_v1_message_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_message_proto_rawDesc), len(file_goodship_v1_message_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,

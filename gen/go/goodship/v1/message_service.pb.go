@@ -245,7 +245,7 @@ type ListMessagesResponse struct {
 	// The conversation's revision that this page reflects: what an answer to it names in `seen_revision`. Absent in a
 	// customer's view.
 	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Watching from here misses nothing since this read; empty until watching is offered.
+	// Watching the conversation from here misses nothing since this read.
 	WatchCursor   string `protobuf:"bytes,4,opt,name=watch_cursor,json=watchCursor,proto3" json:"watch_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -770,6 +770,61 @@ func (x *ListNotesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// What the caller does.
+type SendSignalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The conversation.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// What they do.
+	Kind          SignalKind `protobuf:"varint,2,opt,name=kind,proto3,enum=goodship.v1.SignalKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendSignalRequest) Reset() {
+	*x = SendSignalRequest{}
+	mi := &file_goodship_v1_message_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendSignalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendSignalRequest) ProtoMessage() {}
+
+func (x *SendSignalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_message_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendSignalRequest.ProtoReflect.Descriptor instead.
+func (*SendSignalRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_message_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SendSignalRequest) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *SendSignalRequest) GetKind() SignalKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SignalKind_SIGNAL_KIND_UNSPECIFIED
+}
+
 // What a note says instead.
 type EditNoteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -788,7 +843,7 @@ type EditNoteRequest struct {
 
 func (x *EditNoteRequest) Reset() {
 	*x = EditNoteRequest{}
-	mi := &file_goodship_v1_message_service_proto_msgTypes[11]
+	mi := &file_goodship_v1_message_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +855,7 @@ func (x *EditNoteRequest) String() string {
 func (*EditNoteRequest) ProtoMessage() {}
 
 func (x *EditNoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_message_service_proto_msgTypes[11]
+	mi := &file_goodship_v1_message_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +868,7 @@ func (x *EditNoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditNoteRequest.ProtoReflect.Descriptor instead.
 func (*EditNoteRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_message_service_proto_rawDescGZIP(), []int{11}
+	return file_goodship_v1_message_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EditNoteRequest) GetConversationId() string {
@@ -860,7 +915,7 @@ type RedactNoteRequest struct {
 
 func (x *RedactNoteRequest) Reset() {
 	*x = RedactNoteRequest{}
-	mi := &file_goodship_v1_message_service_proto_msgTypes[12]
+	mi := &file_goodship_v1_message_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +927,7 @@ func (x *RedactNoteRequest) String() string {
 func (*RedactNoteRequest) ProtoMessage() {}
 
 func (x *RedactNoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_message_service_proto_msgTypes[12]
+	mi := &file_goodship_v1_message_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +940,7 @@ func (x *RedactNoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedactNoteRequest.ProtoReflect.Descriptor instead.
 func (*RedactNoteRequest) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_message_service_proto_rawDescGZIP(), []int{12}
+	return file_goodship_v1_message_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RedactNoteRequest) GetConversationId() string {
@@ -913,7 +968,7 @@ var File_goodship_v1_message_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_message_service_proto_rawDesc = "" +
 	"\n" +
-	"!goodship/v1/message_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/message.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xbb\x02\n" +
+	"!goodship/v1/message_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/message.proto\x1a\x18goodship/v1/signal.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xbb\x02\n" +
 	"\x12SendMessageRequest\x12F\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x12,\n" +
 	"\x04text\x18\x02 \x01(\tB\x18\xe0A\x01\xbaH\x12r\x10(\x80\x80\x022\n" +
@@ -979,7 +1034,10 @@ const file_goodship_v1_message_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"n\n" +
 	"\x11ListNotesResponse\x12,\n" +
 	"\x05notes\x18\x01 \x03(\v2\x11.goodship.v1.NoteB\x03\xe0A\x03R\x05notes\x12+\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\xe5\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\x97\x01\n" +
+	"\x11SendSignalRequest\x12F\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x12:\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x17.goodship.v1.SignalKindB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\"\xe5\x01\n" +
 	"\x0fEditNoteRequest\x12F\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x12\"\n" +
 	"\x06number\x18\x02 \x01(\x05B\n" +
@@ -993,7 +1051,7 @@ const file_goodship_v1_message_service_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x05B\n" +
 	"\xe0A\x02\xbaH\x04\x1a\x02(\x01R\x06number\x126\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId2\xcf\f\n" +
+	"request_id\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId2\xd8\r\n" +
 	"\x0eMessageService\x12\x88\x01\n" +
 	"\vSendMessage\x12\x1f.goodship.v1.SendMessageRequest\x1a\x14.goodship.v1.Message\"B\x82\xaf)\a\n" +
 	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x021:\x01*\",/v1/conversations/{conversation_id}/messages\x12\x8f\x01\n" +
@@ -1007,7 +1065,10 @@ const file_goodship_v1_message_service_proto_rawDesc = "" +
 	"\rRedactMessage\x12!.goodship.v1.RedactMessageRequest\x1a\x14.goodship.v1.Message\"R\x82\xaf)\a\n" +
 	"\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02A:\x01*\"</v1/conversations/{conversation_id}/messages/{number}:redact\x12\x8e\x01\n" +
 	"\bMarkRead\x12\x1c.goodship.v1.MarkReadRequest\x1a\x15.goodship.v1.ReadMark\"M\x82\xaf)\x06\n" +
-	"\x04\x02\x03\x04\x05\x82\xd3\xe4\x93\x02::\x01*\"5/v1/conversations/{conversation_id}/messages:markRead\x90\x02\x02\x12\xa2\x01\n" +
+	"\x04\x02\x03\x04\x05\x82\xd3\xe4\x93\x02::\x01*\"5/v1/conversations/{conversation_id}/messages:markRead\x90\x02\x02\x12\x86\x01\n" +
+	"\n" +
+	"SendSignal\x12\x1e.goodship.v1.SendSignalRequest\x1a\x13.goodship.v1.Signal\"C\x82\xaf)\x06\n" +
+	"\x04\x02\x03\x04\x05\x82\xd3\xe4\x93\x020:\x01*\"+/v1/conversations/{conversation_id}/signals\x90\x02\x02\x12\xa2\x01\n" +
 	"\x0eReportDelivery\x12\".goodship.v1.ReportDeliveryRequest\x1a\x14.goodship.v1.Message\"V\x82\xaf)\x03\n" +
 	"\x01\x01\x82\xd3\xe4\x93\x02I:\x01*\"D/v1/conversations/{conversation_id}/messages/{number}:reportDelivery\x12}\n" +
 	"\n" +
@@ -1033,7 +1094,7 @@ func file_goodship_v1_message_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_message_service_proto_rawDescData
 }
 
-var file_goodship_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_goodship_v1_message_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_goodship_v1_message_service_proto_goTypes = []any{
 	(*SendMessageRequest)(nil),    // 0: goodship.v1.SendMessageRequest
 	(*GetMessageRequest)(nil),     // 1: goodship.v1.GetMessageRequest
@@ -1046,46 +1107,52 @@ var file_goodship_v1_message_service_proto_goTypes = []any{
 	(*CreateNoteRequest)(nil),     // 8: goodship.v1.CreateNoteRequest
 	(*ListNotesRequest)(nil),      // 9: goodship.v1.ListNotesRequest
 	(*ListNotesResponse)(nil),     // 10: goodship.v1.ListNotesResponse
-	(*EditNoteRequest)(nil),       // 11: goodship.v1.EditNoteRequest
-	(*RedactNoteRequest)(nil),     // 12: goodship.v1.RedactNoteRequest
-	(*Attachment)(nil),            // 13: goodship.v1.Attachment
-	(*Message)(nil),               // 14: goodship.v1.Message
-	(DeliveryState)(0),            // 15: goodship.v1.DeliveryState
-	(*Note)(nil),                  // 16: goodship.v1.Note
-	(*ReadMark)(nil),              // 17: goodship.v1.ReadMark
+	(*SendSignalRequest)(nil),     // 11: goodship.v1.SendSignalRequest
+	(*EditNoteRequest)(nil),       // 12: goodship.v1.EditNoteRequest
+	(*RedactNoteRequest)(nil),     // 13: goodship.v1.RedactNoteRequest
+	(*Attachment)(nil),            // 14: goodship.v1.Attachment
+	(*Message)(nil),               // 15: goodship.v1.Message
+	(DeliveryState)(0),            // 16: goodship.v1.DeliveryState
+	(*Note)(nil),                  // 17: goodship.v1.Note
+	(SignalKind)(0),               // 18: goodship.v1.SignalKind
+	(*ReadMark)(nil),              // 19: goodship.v1.ReadMark
+	(*Signal)(nil),                // 20: goodship.v1.Signal
 }
 var file_goodship_v1_message_service_proto_depIdxs = []int32{
-	13, // 0: goodship.v1.SendMessageRequest.attachments:type_name -> goodship.v1.Attachment
-	14, // 1: goodship.v1.ListMessagesResponse.messages:type_name -> goodship.v1.Message
-	15, // 2: goodship.v1.ReportDeliveryRequest.state:type_name -> goodship.v1.DeliveryState
-	16, // 3: goodship.v1.ListNotesResponse.notes:type_name -> goodship.v1.Note
-	0,  // 4: goodship.v1.MessageService.SendMessage:input_type -> goodship.v1.SendMessageRequest
-	1,  // 5: goodship.v1.MessageService.GetMessage:input_type -> goodship.v1.GetMessageRequest
-	2,  // 6: goodship.v1.MessageService.ListMessages:input_type -> goodship.v1.ListMessagesRequest
-	4,  // 7: goodship.v1.MessageService.EditMessage:input_type -> goodship.v1.EditMessageRequest
-	5,  // 8: goodship.v1.MessageService.RedactMessage:input_type -> goodship.v1.RedactMessageRequest
-	6,  // 9: goodship.v1.MessageService.MarkRead:input_type -> goodship.v1.MarkReadRequest
-	7,  // 10: goodship.v1.MessageService.ReportDelivery:input_type -> goodship.v1.ReportDeliveryRequest
-	8,  // 11: goodship.v1.MessageService.CreateNote:input_type -> goodship.v1.CreateNoteRequest
-	9,  // 12: goodship.v1.MessageService.ListNotes:input_type -> goodship.v1.ListNotesRequest
-	11, // 13: goodship.v1.MessageService.EditNote:input_type -> goodship.v1.EditNoteRequest
-	12, // 14: goodship.v1.MessageService.RedactNote:input_type -> goodship.v1.RedactNoteRequest
-	14, // 15: goodship.v1.MessageService.SendMessage:output_type -> goodship.v1.Message
-	14, // 16: goodship.v1.MessageService.GetMessage:output_type -> goodship.v1.Message
-	3,  // 17: goodship.v1.MessageService.ListMessages:output_type -> goodship.v1.ListMessagesResponse
-	14, // 18: goodship.v1.MessageService.EditMessage:output_type -> goodship.v1.Message
-	14, // 19: goodship.v1.MessageService.RedactMessage:output_type -> goodship.v1.Message
-	17, // 20: goodship.v1.MessageService.MarkRead:output_type -> goodship.v1.ReadMark
-	14, // 21: goodship.v1.MessageService.ReportDelivery:output_type -> goodship.v1.Message
-	16, // 22: goodship.v1.MessageService.CreateNote:output_type -> goodship.v1.Note
-	10, // 23: goodship.v1.MessageService.ListNotes:output_type -> goodship.v1.ListNotesResponse
-	16, // 24: goodship.v1.MessageService.EditNote:output_type -> goodship.v1.Note
-	16, // 25: goodship.v1.MessageService.RedactNote:output_type -> goodship.v1.Note
-	15, // [15:26] is the sub-list for method output_type
-	4,  // [4:15] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	14, // 0: goodship.v1.SendMessageRequest.attachments:type_name -> goodship.v1.Attachment
+	15, // 1: goodship.v1.ListMessagesResponse.messages:type_name -> goodship.v1.Message
+	16, // 2: goodship.v1.ReportDeliveryRequest.state:type_name -> goodship.v1.DeliveryState
+	17, // 3: goodship.v1.ListNotesResponse.notes:type_name -> goodship.v1.Note
+	18, // 4: goodship.v1.SendSignalRequest.kind:type_name -> goodship.v1.SignalKind
+	0,  // 5: goodship.v1.MessageService.SendMessage:input_type -> goodship.v1.SendMessageRequest
+	1,  // 6: goodship.v1.MessageService.GetMessage:input_type -> goodship.v1.GetMessageRequest
+	2,  // 7: goodship.v1.MessageService.ListMessages:input_type -> goodship.v1.ListMessagesRequest
+	4,  // 8: goodship.v1.MessageService.EditMessage:input_type -> goodship.v1.EditMessageRequest
+	5,  // 9: goodship.v1.MessageService.RedactMessage:input_type -> goodship.v1.RedactMessageRequest
+	6,  // 10: goodship.v1.MessageService.MarkRead:input_type -> goodship.v1.MarkReadRequest
+	11, // 11: goodship.v1.MessageService.SendSignal:input_type -> goodship.v1.SendSignalRequest
+	7,  // 12: goodship.v1.MessageService.ReportDelivery:input_type -> goodship.v1.ReportDeliveryRequest
+	8,  // 13: goodship.v1.MessageService.CreateNote:input_type -> goodship.v1.CreateNoteRequest
+	9,  // 14: goodship.v1.MessageService.ListNotes:input_type -> goodship.v1.ListNotesRequest
+	12, // 15: goodship.v1.MessageService.EditNote:input_type -> goodship.v1.EditNoteRequest
+	13, // 16: goodship.v1.MessageService.RedactNote:input_type -> goodship.v1.RedactNoteRequest
+	15, // 17: goodship.v1.MessageService.SendMessage:output_type -> goodship.v1.Message
+	15, // 18: goodship.v1.MessageService.GetMessage:output_type -> goodship.v1.Message
+	3,  // 19: goodship.v1.MessageService.ListMessages:output_type -> goodship.v1.ListMessagesResponse
+	15, // 20: goodship.v1.MessageService.EditMessage:output_type -> goodship.v1.Message
+	15, // 21: goodship.v1.MessageService.RedactMessage:output_type -> goodship.v1.Message
+	19, // 22: goodship.v1.MessageService.MarkRead:output_type -> goodship.v1.ReadMark
+	20, // 23: goodship.v1.MessageService.SendSignal:output_type -> goodship.v1.Signal
+	15, // 24: goodship.v1.MessageService.ReportDelivery:output_type -> goodship.v1.Message
+	17, // 25: goodship.v1.MessageService.CreateNote:output_type -> goodship.v1.Note
+	10, // 26: goodship.v1.MessageService.ListNotes:output_type -> goodship.v1.ListNotesResponse
+	17, // 27: goodship.v1.MessageService.EditNote:output_type -> goodship.v1.Note
+	17, // 28: goodship.v1.MessageService.RedactNote:output_type -> goodship.v1.Note
+	17, // [17:29] is the sub-list for method output_type
+	5,  // [5:17] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_message_service_proto_init() }
@@ -1095,13 +1162,14 @@ func file_goodship_v1_message_service_proto_init() {
 	}
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_message_proto_init()
+	file_goodship_v1_signal_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_message_service_proto_rawDesc), len(file_goodship_v1_message_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

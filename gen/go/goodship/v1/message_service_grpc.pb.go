@@ -25,6 +25,7 @@ const (
 	MessageService_EditMessage_FullMethodName    = "/goodship.v1.MessageService/EditMessage"
 	MessageService_RedactMessage_FullMethodName  = "/goodship.v1.MessageService/RedactMessage"
 	MessageService_MarkRead_FullMethodName       = "/goodship.v1.MessageService/MarkRead"
+	MessageService_SendSignal_FullMethodName     = "/goodship.v1.MessageService/SendSignal"
 	MessageService_ReportDelivery_FullMethodName = "/goodship.v1.MessageService/ReportDelivery"
 	MessageService_CreateNote_FullMethodName     = "/goodship.v1.MessageService/CreateNote"
 	MessageService_ListNotes_FullMethodName      = "/goodship.v1.MessageService/ListNotes"
@@ -53,6 +54,9 @@ type MessageServiceClient interface {
 	RedactMessage(ctx context.Context, in *RedactMessageRequest, opts ...grpc.CallOption) (*Message, error)
 	// Says how far the caller has read. A mark only grows; a lower number changes nothing.
 	MarkRead(ctx context.Context, in *MarkReadRequest, opts ...grpc.CallOption) (*ReadMark, error)
+	// Tells those who watch that the caller does something right now. Nothing is stored. More than one of a kind in a second,
+	// by one person in one conversation, is delivered as one.
+	SendSignal(ctx context.Context, in *SendSignalRequest, opts ...grpc.CallOption) (*Signal, error)
 	// Reports how a delivery of a message by the product (an e-mail, a push) ended.
 	ReportDelivery(ctx context.Context, in *ReportDeliveryRequest, opts ...grpc.CallOption) (*Message, error)
 	// Writes a note. It changes no state and claims nothing.
@@ -133,6 +137,16 @@ func (c *messageServiceClient) MarkRead(ctx context.Context, in *MarkReadRequest
 	return out, nil
 }
 
+func (c *messageServiceClient) SendSignal(ctx context.Context, in *SendSignalRequest, opts ...grpc.CallOption) (*Signal, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Signal)
+	err := c.cc.Invoke(ctx, MessageService_SendSignal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *messageServiceClient) ReportDelivery(ctx context.Context, in *ReportDeliveryRequest, opts ...grpc.CallOption) (*Message, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Message)
@@ -204,6 +218,9 @@ type MessageServiceServer interface {
 	RedactMessage(context.Context, *RedactMessageRequest) (*Message, error)
 	// Says how far the caller has read. A mark only grows; a lower number changes nothing.
 	MarkRead(context.Context, *MarkReadRequest) (*ReadMark, error)
+	// Tells those who watch that the caller does something right now. Nothing is stored. More than one of a kind in a second,
+	// by one person in one conversation, is delivered as one.
+	SendSignal(context.Context, *SendSignalRequest) (*Signal, error)
 	// Reports how a delivery of a message by the product (an e-mail, a push) ended.
 	ReportDelivery(context.Context, *ReportDeliveryRequest) (*Message, error)
 	// Writes a note. It changes no state and claims nothing.
@@ -241,6 +258,9 @@ func (UnimplementedMessageServiceServer) RedactMessage(context.Context, *RedactM
 }
 func (UnimplementedMessageServiceServer) MarkRead(context.Context, *MarkReadRequest) (*ReadMark, error) {
 	return nil, status.Error(codes.Unimplemented, "method MarkRead not implemented")
+}
+func (UnimplementedMessageServiceServer) SendSignal(context.Context, *SendSignalRequest) (*Signal, error) {
+	return nil, status.Error(codes.Unimplemented, "method SendSignal not implemented")
 }
 func (UnimplementedMessageServiceServer) ReportDelivery(context.Context, *ReportDeliveryRequest) (*Message, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportDelivery not implemented")
@@ -386,6 +406,24 @@ func _MessageService_MarkRead_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MessageService_SendSignal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SendSignalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MessageServiceServer).SendSignal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MessageService_SendSignal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MessageServiceServer).SendSignal(ctx, req.(*SendSignalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MessageService_ReportDelivery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReportDeliveryRequest)
 	if err := dec(in); err != nil {
@@ -506,6 +544,10 @@ var MessageService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "MarkRead",
 			Handler:    _MessageService_MarkRead_Handler,
+		},
+		{
+			MethodName: "SendSignal",
+			Handler:    _MessageService_SendSignal_Handler,
 		},
 		{
 			MethodName: "ReportDelivery",

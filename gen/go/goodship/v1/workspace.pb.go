@@ -25,6 +25,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// OnBroken is what happens when a promise is broken.
+type OnBroken int32
+
+const (
+	// NONE.
+	OnBroken_ON_BROKEN_UNSPECIFIED OnBroken = 0
+	// Nothing beyond the event, which agents and webhooks are told of.
+	OnBroken_ON_BROKEN_NONE OnBroken = 1
+	// The server tells the customer that it is sorry, once for each wait, in a message that says so of itself
+	// (`automatic_reason`), with the other ways to reach a person: it needs at least one of `contact_points`.
+	OnBroken_ON_BROKEN_APOLOGIZE OnBroken = 2
+)
+
+// Enum value maps for OnBroken.
+var (
+	OnBroken_name = map[int32]string{
+		0: "ON_BROKEN_UNSPECIFIED",
+		1: "ON_BROKEN_NONE",
+		2: "ON_BROKEN_APOLOGIZE",
+	}
+	OnBroken_value = map[string]int32{
+		"ON_BROKEN_UNSPECIFIED": 0,
+		"ON_BROKEN_NONE":        1,
+		"ON_BROKEN_APOLOGIZE":   2,
+	}
+)
+
+func (x OnBroken) Enum() *OnBroken {
+	p := new(OnBroken)
+	*p = x
+	return p
+}
+
+func (x OnBroken) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnBroken) Descriptor() protoreflect.EnumDescriptor {
+	return file_goodship_v1_workspace_proto_enumTypes[0].Descriptor()
+}
+
+func (OnBroken) Type() protoreflect.EnumType {
+	return &file_goodship_v1_workspace_proto_enumTypes[0]
+}
+
+func (x OnBroken) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnBroken.Descriptor instead.
+func (OnBroken) EnumDescriptor() ([]byte, []int) {
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{0}
+}
+
 // Weekday is a day of the week.
 type Weekday int32
 
@@ -82,11 +136,11 @@ func (x Weekday) String() string {
 }
 
 func (Weekday) Descriptor() protoreflect.EnumDescriptor {
-	return file_goodship_v1_workspace_proto_enumTypes[0].Descriptor()
+	return file_goodship_v1_workspace_proto_enumTypes[1].Descriptor()
 }
 
 func (Weekday) Type() protoreflect.EnumType {
-	return &file_goodship_v1_workspace_proto_enumTypes[0]
+	return &file_goodship_v1_workspace_proto_enumTypes[1]
 }
 
 func (x Weekday) Number() protoreflect.EnumNumber {
@@ -95,7 +149,7 @@ func (x Weekday) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Weekday.Descriptor instead.
 func (Weekday) EnumDescriptor() ([]byte, []int) {
-	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{0}
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{1}
 }
 
 // ContactKind is a way to reach a person.
@@ -139,11 +193,11 @@ func (x ContactKind) String() string {
 }
 
 func (ContactKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_goodship_v1_workspace_proto_enumTypes[1].Descriptor()
+	return file_goodship_v1_workspace_proto_enumTypes[2].Descriptor()
 }
 
 func (ContactKind) Type() protoreflect.EnumType {
-	return &file_goodship_v1_workspace_proto_enumTypes[1]
+	return &file_goodship_v1_workspace_proto_enumTypes[2]
 }
 
 func (x ContactKind) Number() protoreflect.EnumNumber {
@@ -152,7 +206,7 @@ func (x ContactKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ContactKind.Descriptor instead.
 func (ContactKind) EnumDescriptor() ([]byte, []int) {
-	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{1}
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{2}
 }
 
 // Workspace is a tenant: one product that embeds support. Every object belongs to one, and it is taken from the
@@ -185,6 +239,10 @@ type Workspace struct {
 	// The origins of the web pages that may call, at most 50, each as a browser sends it: `https://app.example.com`, or for
 	// development `http://localhost:3000`. Empty means no page may.
 	AllowedOrigins []string `protobuf:"bytes,15,rep,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
+	// What happens when a promise is broken. NONE in a new workspace.
+	OnBroken OnBroken `protobuf:"varint,16,opt,name=on_broken,json=onBroken,proto3,enum=goodship.v1.OnBroken" json:"on_broken,omitempty"`
+	// What APOLOGIZE says before the contact points, at most 2,000 characters; a sentence in English if empty.
+	ApologyText string `protobuf:"bytes,17,opt,name=apology_text,json=apologyText,proto3" json:"apology_text,omitempty"`
 	// Changes whenever the settings do.
 	Etag string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
 	// When it was made.
@@ -307,6 +365,20 @@ func (x *Workspace) GetAllowedOrigins() []string {
 		return x.AllowedOrigins
 	}
 	return nil
+}
+
+func (x *Workspace) GetOnBroken() OnBroken {
+	if x != nil {
+		return x.OnBroken
+	}
+	return OnBroken_ON_BROKEN_UNSPECIFIED
+}
+
+func (x *Workspace) GetApologyText() string {
+	if x != nil {
+		return x.ApologyText
+	}
+	return ""
 }
 
 func (x *Workspace) GetEtag() string {
@@ -508,7 +580,7 @@ var File_goodship_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgoodship/v1/workspace.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\b\n" +
+	"\x1bgoodship/v1/workspace.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\t\n" +
 	"\tWorkspace\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12B\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x17\x18d2\x13^[^\\x00-\\x1f\\x7f]*$R\vdisplayName\x128\n" +
@@ -530,7 +602,10 @@ const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"R\vnotifyAfter\x12L\n" +
 	"\n" +
 	"away_after\x18\v \x01(\v2\x19.google.protobuf.DurationB\x12\xe0A\x01\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x1eR\tawayAfter\x12\xa2\x01\n" +
-	"\x0fallowed_origins\x18\x0f \x03(\tBy\xe0A\x01\xbaHs\x92\x01p\x102\x18\x01\"jrh(\x98\x022c^(https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|http://(localhost|127\\.0\\.0\\.1))(:[1-9][0-9]{0,4})?$R\x0eallowedOrigins\x12\x17\n" +
+	"\x0fallowed_origins\x18\x0f \x03(\tBy\xe0A\x01\xbaHs\x92\x01p\x102\x18\x01\"jrh(\x98\x022c^(https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|http://(localhost|127\\.0\\.0\\.1))(:[1-9][0-9]{0,4})?$R\x0eallowedOrigins\x12?\n" +
+	"\ton_broken\x18\x10 \x01(\x0e2\x15.goodship.v1.OnBrokenB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\bonBroken\x12:\n" +
+	"\fapology_text\x18\x11 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f\x18\xd0\x0f2\n" +
+	"^[^\\x00]*$R\vapologyText\x12\x17\n" +
 	"\x04etag\x18\f \x01(\tB\x03\xe0A\x03R\x04etag\x12@\n" +
 	"\vcreate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"createTime\x12@\n" +
@@ -548,7 +623,11 @@ const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\fContactPoint\x12;\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x18.goodship.v1.ContactKindB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x128\n" +
 	"\x05value\x18\x02 \x01(\tB\"\xe0A\x02\xbaH\x1cr\x1a\x10\x01(\x80\x102\x13^[^\\x00-\\x1f\\x7f]*$R\x05value:\x90\x01\xbaH\x8c\x01\x1a\x89\x01\n" +
-	"\x12contact_point.page\x12(the value of a PAGE must be an https URI\x1aIthis.kind != 3 || this.value.startsWith('https://') && this.value.isUri()*\xb6\x01\n" +
+	"\x12contact_point.page\x12(the value of a PAGE must be an https URI\x1aIthis.kind != 3 || this.value.startsWith('https://') && this.value.isUri()*R\n" +
+	"\bOnBroken\x12\x19\n" +
+	"\x15ON_BROKEN_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eON_BROKEN_NONE\x10\x01\x12\x17\n" +
+	"\x13ON_BROKEN_APOLOGIZE\x10\x02*\xb6\x01\n" +
 	"\aWeekday\x12\x17\n" +
 	"\x13WEEKDAY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eWEEKDAY_MONDAY\x10\x01\x12\x13\n" +
@@ -576,36 +655,38 @@ func file_goodship_v1_workspace_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_workspace_proto_rawDescData
 }
 
-var file_goodship_v1_workspace_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_goodship_v1_workspace_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_goodship_v1_workspace_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_goodship_v1_workspace_proto_goTypes = []any{
-	(Weekday)(0),                  // 0: goodship.v1.Weekday
-	(ContactKind)(0),              // 1: goodship.v1.ContactKind
-	(*Workspace)(nil),             // 2: goodship.v1.Workspace
-	(*OpeningHours)(nil),          // 3: goodship.v1.OpeningHours
-	(*OpeningInterval)(nil),       // 4: goodship.v1.OpeningInterval
-	(*ContactPoint)(nil),          // 5: goodship.v1.ContactPoint
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(OnBroken)(0),                 // 0: goodship.v1.OnBroken
+	(Weekday)(0),                  // 1: goodship.v1.Weekday
+	(ContactKind)(0),              // 2: goodship.v1.ContactKind
+	(*Workspace)(nil),             // 3: goodship.v1.Workspace
+	(*OpeningHours)(nil),          // 4: goodship.v1.OpeningHours
+	(*OpeningInterval)(nil),       // 5: goodship.v1.OpeningInterval
+	(*ContactPoint)(nil),          // 6: goodship.v1.ContactPoint
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_goodship_v1_workspace_proto_depIdxs = []int32{
-	6,  // 0: goodship.v1.Workspace.promise:type_name -> google.protobuf.Duration
-	3,  // 1: goodship.v1.Workspace.opening_hours:type_name -> goodship.v1.OpeningHours
-	5,  // 2: goodship.v1.Workspace.contact_points:type_name -> goodship.v1.ContactPoint
-	6,  // 3: goodship.v1.Workspace.assume_after:type_name -> google.protobuf.Duration
-	6,  // 4: goodship.v1.Workspace.lapse_after:type_name -> google.protobuf.Duration
-	6,  // 5: goodship.v1.Workspace.notify_after:type_name -> google.protobuf.Duration
-	6,  // 6: goodship.v1.Workspace.away_after:type_name -> google.protobuf.Duration
-	7,  // 7: goodship.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 8: goodship.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
-	4,  // 9: goodship.v1.OpeningHours.intervals:type_name -> goodship.v1.OpeningInterval
-	0,  // 10: goodship.v1.OpeningInterval.day:type_name -> goodship.v1.Weekday
-	1,  // 11: goodship.v1.ContactPoint.kind:type_name -> goodship.v1.ContactKind
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 0: goodship.v1.Workspace.promise:type_name -> google.protobuf.Duration
+	4,  // 1: goodship.v1.Workspace.opening_hours:type_name -> goodship.v1.OpeningHours
+	6,  // 2: goodship.v1.Workspace.contact_points:type_name -> goodship.v1.ContactPoint
+	7,  // 3: goodship.v1.Workspace.assume_after:type_name -> google.protobuf.Duration
+	7,  // 4: goodship.v1.Workspace.lapse_after:type_name -> google.protobuf.Duration
+	7,  // 5: goodship.v1.Workspace.notify_after:type_name -> google.protobuf.Duration
+	7,  // 6: goodship.v1.Workspace.away_after:type_name -> google.protobuf.Duration
+	0,  // 7: goodship.v1.Workspace.on_broken:type_name -> goodship.v1.OnBroken
+	8,  // 8: goodship.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 9: goodship.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
+	5,  // 10: goodship.v1.OpeningHours.intervals:type_name -> goodship.v1.OpeningInterval
+	1,  // 11: goodship.v1.OpeningInterval.day:type_name -> goodship.v1.Weekday
+	2,  // 12: goodship.v1.ContactPoint.kind:type_name -> goodship.v1.ContactKind
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_workspace_proto_init() }
@@ -618,7 +699,7 @@ func file_goodship_v1_workspace_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_workspace_proto_rawDesc), len(file_goodship_v1_workspace_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -78,7 +78,8 @@ func (x *LogRecord) GetFeedPosition() int64 {
 	return 0
 }
 
-// FeedRecord is an entry of a workspace's feed. It refers to the log and does not copy it.
+// FeedRecord is an entry of a workspace's feed. It refers to the log and does not copy it. One without a conversation says up to
+// which position the feed was pruned.
 type FeedRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its position, dense from 1.

@@ -313,7 +313,11 @@ type Record struct {
 	// Notes in the conversation after it.
 	NoteCount int32 `protobuf:"varint,5,opt,name=note_count,json=noteCount,proto3" json:"note_count,omitempty"`
 	// The trace that made it, as W3C `traceparent`, for what follows from it later to link to; empty if it was not sampled.
-	Traceparent   string `protobuf:"bytes,6,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Traceparent string `protobuf:"bytes,6,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// How the conversation stood before it, and after it: whose desk has to be told.
+	Before *Standing `protobuf:"bytes,7,opt,name=before,proto3" json:"before,omitempty"`
+	// See before.
+	After         *Standing `protobuf:"bytes,8,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -390,6 +394,75 @@ func (x *Record) GetTraceparent() string {
 	return ""
 }
 
+func (x *Record) GetBefore() *Standing {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Record) GetAfter() *Standing {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// Standing is what desks pick conversations by.
+type Standing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who had the last word; unspecified before the first record.
+	State v1.State `protobuf:"varint,1,opt,name=state,proto3,enum=goodship.v1.State" json:"state,omitempty"`
+	// The owner; empty if there was none.
+	OwnerId       string `protobuf:"bytes,2,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Standing) GetState() v1.State {
+	if x != nil {
+		return x.State
+	}
+	return v1.State(0)
+}
+
+func (x *Standing) GetOwnerId() string {
+	if x != nil {
+		return x.OwnerId
+	}
+	return ""
+}
+
 // Receipt is what a request id remembers: ids and numbers, never replies.
 type Receipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -409,7 +482,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +494,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +507,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{4}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Receipt) GetConversationId() string {
@@ -495,7 +568,7 @@ type CustomerRecord struct {
 
 func (x *CustomerRecord) Reset() {
 	*x = CustomerRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +580,7 @@ func (x *CustomerRecord) String() string {
 func (*CustomerRecord) ProtoMessage() {}
 
 func (x *CustomerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +593,7 @@ func (x *CustomerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerRecord.ProtoReflect.Descriptor instead.
 func (*CustomerRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{5}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CustomerRecord) GetKey() string {
@@ -587,7 +660,7 @@ type AgentRecord struct {
 
 func (x *AgentRecord) Reset() {
 	*x = AgentRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +672,7 @@ func (x *AgentRecord) String() string {
 func (*AgentRecord) ProtoMessage() {}
 
 func (x *AgentRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +685,7 @@ func (x *AgentRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentRecord.ProtoReflect.Descriptor instead.
 func (*AgentRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{6}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AgentRecord) GetAgent() *v1.Agent {
@@ -651,7 +724,7 @@ type WorkspaceRecord struct {
 
 func (x *WorkspaceRecord) Reset() {
 	*x = WorkspaceRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +736,7 @@ func (x *WorkspaceRecord) String() string {
 func (*WorkspaceRecord) ProtoMessage() {}
 
 func (x *WorkspaceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +749,7 @@ func (x *WorkspaceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkspaceRecord.ProtoReflect.Descriptor instead.
 func (*WorkspaceRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{7}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WorkspaceRecord) GetWorkspace() *v1.Workspace {
@@ -713,7 +786,7 @@ type SigningKeyRecord struct {
 
 func (x *SigningKeyRecord) Reset() {
 	*x = SigningKeyRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +798,7 @@ func (x *SigningKeyRecord) String() string {
 func (*SigningKeyRecord) ProtoMessage() {}
 
 func (x *SigningKeyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +811,7 @@ func (x *SigningKeyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeyRecord.ProtoReflect.Descriptor instead.
 func (*SigningKeyRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{8}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SigningKeyRecord) GetSigningKey() *v1.SigningKey {
@@ -770,7 +843,7 @@ type ApiKeyRecord struct {
 
 func (x *ApiKeyRecord) Reset() {
 	*x = ApiKeyRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +855,7 @@ func (x *ApiKeyRecord) String() string {
 func (*ApiKeyRecord) ProtoMessage() {}
 
 func (x *ApiKeyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +868,7 @@ func (x *ApiKeyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRecord.ProtoReflect.Descriptor instead.
 func (*ApiKeyRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{9}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApiKeyRecord) GetApiKey() *v1.ApiKey {
@@ -834,7 +907,7 @@ type ReadMarkRecord struct {
 
 func (x *ReadMarkRecord) Reset() {
 	*x = ReadMarkRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +919,7 @@ func (x *ReadMarkRecord) String() string {
 func (*ReadMarkRecord) ProtoMessage() {}
 
 func (x *ReadMarkRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +932,7 @@ func (x *ReadMarkRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadMarkRecord.ProtoReflect.Descriptor instead.
 func (*ReadMarkRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{10}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadMarkRecord) GetAgentId() string {
@@ -917,7 +990,7 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"first_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x12\x1f\n" +
 	"\vlast_number\x18\x03 \x01(\x05R\n" +
 	"lastNumber\x127\n" +
-	"\tlast_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xf1\x01\n" +
+	"\tlast_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xd9\x02\n" +
 	"\x06Record\x12*\n" +
 	"\x06events\x18\x01 \x03(\v2\x12.goodship.v1.EventR\x06events\x12.\n" +
 	"\amessage\x18\x02 \x01(\v2\x14.goodship.v1.MessageR\amessage\x12%\n" +
@@ -925,7 +998,12 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\rmessage_count\x18\x04 \x01(\x05R\fmessageCount\x12\x1d\n" +
 	"\n" +
 	"note_count\x18\x05 \x01(\x05R\tnoteCount\x12 \n" +
-	"\vtraceparent\x18\x06 \x01(\tR\vtraceparent\"\xc4\x01\n" +
+	"\vtraceparent\x18\x06 \x01(\tR\vtraceparent\x123\n" +
+	"\x06before\x18\a \x01(\v2\x1b.goodship.store.v1.StandingR\x06before\x121\n" +
+	"\x05after\x18\b \x01(\v2\x1b.goodship.store.v1.StandingR\x05after\"O\n" +
+	"\bStanding\x12(\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x12.goodship.v1.StateR\x05state\x12\x19\n" +
+	"\bowner_id\x18\x02 \x01(\tR\aownerId\"\xc4\x01\n" +
 	"\aReceipt\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12%\n" +
 	"\x0emessage_number\x18\x02 \x01(\x05R\rmessageNumber\x12\x1f\n" +
@@ -975,63 +1053,68 @@ func file_goodship_store_v1_store_proto_rawDescGZIP() []byte {
 	return file_goodship_store_v1_store_proto_rawDescData
 }
 
-var file_goodship_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_goodship_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_goodship_store_v1_store_proto_goTypes = []any{
 	(*Head)(nil),                  // 0: goodship.store.v1.Head
 	(*Act)(nil),                   // 1: goodship.store.v1.Act
 	(*Unread)(nil),                // 2: goodship.store.v1.Unread
 	(*Record)(nil),                // 3: goodship.store.v1.Record
-	(*Receipt)(nil),               // 4: goodship.store.v1.Receipt
-	(*CustomerRecord)(nil),        // 5: goodship.store.v1.CustomerRecord
-	(*AgentRecord)(nil),           // 6: goodship.store.v1.AgentRecord
-	(*WorkspaceRecord)(nil),       // 7: goodship.store.v1.WorkspaceRecord
-	(*SigningKeyRecord)(nil),      // 8: goodship.store.v1.SigningKeyRecord
-	(*ApiKeyRecord)(nil),          // 9: goodship.store.v1.ApiKeyRecord
-	(*ReadMarkRecord)(nil),        // 10: goodship.store.v1.ReadMarkRecord
-	nil,                           // 11: goodship.store.v1.Head.PersonasEntry
-	(*v1.Conversation)(nil),       // 12: goodship.v1.Conversation
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*v1.Event)(nil),              // 14: goodship.v1.Event
-	(*v1.Message)(nil),            // 15: goodship.v1.Message
-	(*v1.Note)(nil),               // 16: goodship.v1.Note
-	(*v1.Customer)(nil),           // 17: goodship.v1.Customer
-	(*v1.Agent)(nil),              // 18: goodship.v1.Agent
-	(*v1.Workspace)(nil),          // 19: goodship.v1.Workspace
-	(*v1.SigningKey)(nil),         // 20: goodship.v1.SigningKey
-	(*v1.ApiKey)(nil),             // 21: goodship.v1.ApiKey
-	(*v1.Persona)(nil),            // 22: goodship.v1.Persona
+	(*Standing)(nil),              // 4: goodship.store.v1.Standing
+	(*Receipt)(nil),               // 5: goodship.store.v1.Receipt
+	(*CustomerRecord)(nil),        // 6: goodship.store.v1.CustomerRecord
+	(*AgentRecord)(nil),           // 7: goodship.store.v1.AgentRecord
+	(*WorkspaceRecord)(nil),       // 8: goodship.store.v1.WorkspaceRecord
+	(*SigningKeyRecord)(nil),      // 9: goodship.store.v1.SigningKeyRecord
+	(*ApiKeyRecord)(nil),          // 10: goodship.store.v1.ApiKeyRecord
+	(*ReadMarkRecord)(nil),        // 11: goodship.store.v1.ReadMarkRecord
+	nil,                           // 12: goodship.store.v1.Head.PersonasEntry
+	(*v1.Conversation)(nil),       // 13: goodship.v1.Conversation
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*v1.Event)(nil),              // 15: goodship.v1.Event
+	(*v1.Message)(nil),            // 16: goodship.v1.Message
+	(*v1.Note)(nil),               // 17: goodship.v1.Note
+	(v1.State)(0),                 // 18: goodship.v1.State
+	(*v1.Customer)(nil),           // 19: goodship.v1.Customer
+	(*v1.Agent)(nil),              // 20: goodship.v1.Agent
+	(*v1.Workspace)(nil),          // 21: goodship.v1.Workspace
+	(*v1.SigningKey)(nil),         // 22: goodship.v1.SigningKey
+	(*v1.ApiKey)(nil),             // 23: goodship.v1.ApiKey
+	(*v1.Persona)(nil),            // 24: goodship.v1.Persona
 }
 var file_goodship_store_v1_store_proto_depIdxs = []int32{
-	12, // 0: goodship.store.v1.Head.conversation:type_name -> goodship.v1.Conversation
+	13, // 0: goodship.store.v1.Head.conversation:type_name -> goodship.v1.Conversation
 	1,  // 1: goodship.store.v1.Head.unanswered:type_name -> goodship.store.v1.Act
-	13, // 2: goodship.store.v1.Head.silence_start_time:type_name -> google.protobuf.Timestamp
-	13, // 3: goodship.store.v1.Head.public_update_time:type_name -> google.protobuf.Timestamp
+	14, // 2: goodship.store.v1.Head.silence_start_time:type_name -> google.protobuf.Timestamp
+	14, // 3: goodship.store.v1.Head.public_update_time:type_name -> google.protobuf.Timestamp
 	2,  // 4: goodship.store.v1.Head.unread:type_name -> goodship.store.v1.Unread
-	13, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
-	13, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
-	11, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
-	13, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
-	13, // 9: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
-	13, // 10: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
-	13, // 11: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
-	14, // 12: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
-	15, // 13: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
-	16, // 14: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
-	17, // 15: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
-	13, // 16: goodship.store.v1.CustomerRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
-	18, // 17: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
-	13, // 18: goodship.store.v1.AgentRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
-	19, // 19: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
-	8,  // 20: goodship.store.v1.WorkspaceRecord.signing_keys:type_name -> goodship.store.v1.SigningKeyRecord
-	20, // 21: goodship.store.v1.SigningKeyRecord.signing_key:type_name -> goodship.v1.SigningKey
-	21, // 22: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
-	13, // 23: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
-	22, // 24: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	14, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
+	14, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
+	12, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
+	14, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
+	14, // 9: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
+	14, // 10: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
+	14, // 11: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
+	15, // 12: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
+	16, // 13: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
+	17, // 14: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
+	4,  // 15: goodship.store.v1.Record.before:type_name -> goodship.store.v1.Standing
+	4,  // 16: goodship.store.v1.Record.after:type_name -> goodship.store.v1.Standing
+	18, // 17: goodship.store.v1.Standing.state:type_name -> goodship.v1.State
+	19, // 18: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
+	14, // 19: goodship.store.v1.CustomerRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
+	20, // 20: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
+	14, // 21: goodship.store.v1.AgentRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
+	21, // 22: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
+	9,  // 23: goodship.store.v1.WorkspaceRecord.signing_keys:type_name -> goodship.store.v1.SigningKeyRecord
+	22, // 24: goodship.store.v1.SigningKeyRecord.signing_key:type_name -> goodship.v1.SigningKey
+	23, // 25: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
+	14, // 26: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
+	24, // 27: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_store_proto_init() }
@@ -1045,7 +1128,7 @@ func file_goodship_store_v1_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_store_v1_store_proto_rawDesc), len(file_goodship_store_v1_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,99 @@
+package support
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// feedKept is how long a feed is kept at least.
+	feedKept = 8 * 24 * time.Hour
+	// pruneEvery is how often it is pruned at most, and pruneSlice by how many entries at once.
+	pruneEvery, pruneSlice = time.Hour, 1000
+)
+
+// feedGrew notes, where no feed had an entry, that one will be old enough to prune one day.
+func (k *timekeeper) feedGrew() {
+	k.mu.Lock()
+	at := time.Time{}
+	if k.pruneAt.IsZero() {
+		at = k.now().Add(feedKept)
+		k.pruneAt = at
+	}
+	k.mu.Unlock()
+	k.alarm(at)
+}
+
+// prune drops what is too old from the feeds, if there is any, and returns when next there is.
+func (k *timekeeper) prune(ctx context.Context) (time.Time, error) {
+	k.mu.Lock()
+	at := k.pruneAt
+	k.mu.Unlock()
+	if at.IsZero() || k.now().Before(at) {
+		return at, nil
+	}
+	dropped, err := k.service.store.PruneFeed(ctx, k.now().Add(-feedKept), pruneSlice)
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case dropped == pruneSlice:
+		return k.now(), nil
+	}
+	return k.planPruning(ctx)
+}
+
+// planPruning sets when next there is something to prune, and returns that: never, if no feed has an entry.
+func (k *timekeeper) planPruning(ctx context.Context) (time.Time, error) {
+	k.pruneNext(time.Time{}) // before the feeds are read, so that what comes meanwhile is not missed
+	oldest, err := k.service.oldestOfAll(ctx)
+	if err != nil {
+		k.pruneNext(k.now())
+		return time.Time{}, err
+	}
+	if oldest.IsZero() {
+		return time.Time{}, nil
+	}
+	at := oldest.Add(feedKept)
+	if earliest := k.now().Add(pruneEvery); at.Before(earliest) {
+		at = earliest
+	}
+	k.pruneNext(at)
+	return at, nil
+}
+
+func (k *timekeeper) pruneNext(at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pruneAt = at
+}
+
+// oldestOfAll returns when the oldest entry of all feeds was made; zero if there is none.
+func (s *Service) oldestOfAll(ctx context.Context) (time.Time, error) {
+	workspaces, err := s.store.Workspaces(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	oldest := time.Time{}
+	for _, w := range workspaces {
+		at, err := s.oldestEntry(ctx, w.Workspace.Id)
+		if err != nil {
+			return time.Time{}, err
+		}
+		oldest = sooner(oldest, at)
+	}
+	return oldest, nil
+}
+
+// oldestEntry returns when the oldest entry was made that a workspace's feed has; zero if it has none.
+func (s *Service) oldestEntry(ctx context.Context, workspace string) (time.Time, error) {
+	oldest, _, err := s.store.FeedEnds(ctx, workspace)
+	if err != nil {
+		return time.Time{}, err
+	}
+	entries, err := s.store.Feed(ctx, workspace, oldest, 1)
+	if err != nil || len(entries) == 0 {
+		return time.Time{}, err
+	}
+	events := entries[0].Record.Events
+	return events[len(events)-1].CreateTime.AsTime(), nil
+}
