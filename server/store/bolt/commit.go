@@ -23,6 +23,8 @@ const (
 	// linger is how long a batch waits for units at most, and only if the one before had more: callers that were answered
 	// together come back together, a little apart. Without it they split into two groups that take turns.
 	linger = 50 * time.Microsecond
+	// mostYields bounds it too.
+	mostYields = 10_000
 	// adviseEvery is after how many commits it is looked whether the file should be compacted.
 	adviseEvery = 10_000
 )
@@ -137,13 +139,16 @@ func (w *writer) gather() *unit {
 // wait waits for a unit if more are likely to come, and returns what is left of its patience.
 func (w *writer) wait(patience time.Duration) time.Duration {
 	start := time.Now()
-	for len(w.store.queue) == 0 {
+	for range mostYields { // a clock that stands still, as one of a test, must not hold the writer
+		if len(w.store.queue) > 0 {
+			return patience - time.Since(start)
+		}
 		if len(w.batch.units) >= w.last || time.Since(start) >= patience {
 			return 0
 		}
 		runtime.Gosched() // a timer would take longer than all of it
 	}
-	return patience - time.Since(start)
+	return 0
 }
 
 // execute runs a unit and adds what it did to the batch.
