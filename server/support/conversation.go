@@ -64,7 +64,7 @@ func (s *Service) takenBy(ctx context.Context, externalID string) error {
 
 // checkCreate refuses what the proto cannot: fields that go with one kind of caller only.
 func checkCreate(c Caller, req *goodshipv1.CreateConversationRequest) error {
-	if req.Text == "" && len(req.Attachments) == 0 {
+	if (rules.Content{Text: req.Text, Attachments: req.Attachments}).Empty() {
 		return fault.Field("text", "is required unless there are attachments")
 	}
 	if c.isCustomer() {

@@ -136,7 +136,7 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 	}
 	var mark *goodshipv1.ReadMark
 	var grown *storev1.Head // as of when the mark grew; nil if it did not
-	_, err := s.update(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
+	_, err := s.updateUnasked(ctx, c, store.Once{}, func(tx store.Tx, c Caller) (*storev1.Receipt, error) {
 		grown = nil
 		u, err := s.begin(tx, c, req.ConversationId)
 		if err != nil {

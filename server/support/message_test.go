@@ -40,6 +40,8 @@ func TestSendMessage(t *testing.T) {
 	same(t, "message, for the customer", seen, got)
 	equal(t, "number", w.says(kim, id, "Ah.").Number, 3)
 	w.refuses(kim, &goodshipv1.SendMessageRequest{ConversationId: id}, "InvalidArgument INVALID_REQUEST text")
+	w.refuses(kim, &goodshipv1.SendMessageRequest{ConversationId: id, Text: " \n"}, "InvalidArgument INVALID_REQUEST text")
+	w.refuses(kim, &goodshipv1.CreateConversationRequest{Text: "\u00a0"}, "InvalidArgument INVALID_REQUEST text")
 	w.refuses(kim, &goodshipv1.GetMessageRequest{ConversationId: id, Number: 4}, "NotFound MESSAGE_NOT_FOUND")
 }
 

@@ -52,6 +52,7 @@ func TestAwayLeavesThePageOpen(t *testing.T) {
 		desk.begins()
 		talk.begins()
 		w.reads(ada, id)
+		do[*goodshipv1.ReadMark](w, ada, &goodshipv1.MarkReadRequest{ConversationId: id, Number: 1})
 		do[*goodshipv1.Signal](w, ada, &goodshipv1.SendSignalRequest{ConversationId: id, Kind: goodshipv1.SignalKind_SIGNAL_KIND_PRESENT})
 		equal(t, "present after the segment", w.present(ada), false)
 		desk.drains() // what the signal told

@@ -8,16 +8,23 @@ import (
 	"github.com/goodship/goodship/server/store"
 )
 
-// update runs a unit of work for a caller, whom it hands to fn as they are in the unit; who may not call any more changes
-// nothing. An agent who was AWAY is back. Every change that somebody calls for goes through it. Only what time does, which nobody calls for, does not.
+// update runs a unit of work for what a caller does. An agent who said to be AWAY is back with it, whatever comes of it: the
+// rules of the unit are to find them there.
 func (s *Service) update(ctx context.Context, c Caller, once store.Once, fn func(store.Tx, Caller) (*storev1.Receipt, error)) (store.Result, error) {
+	if c.isAgent() {
+		s.presence.act(c.Workspace, c.ID, s.store.Now())
+	}
+	return s.updateUnasked(ctx, c, once, fn)
+}
+
+// updateUnasked runs a unit of work for a caller, whom it hands to fn as they are in the unit; who may not call any more changes
+// nothing. By itself it is for what a page that was left open calls for without being asked: marking what it shows as read. Every
+// change that somebody calls for goes through it; only what time does, which nobody calls for, does not.
+func (s *Service) updateUnasked(ctx context.Context, c Caller, once store.Once, fn func(store.Tx, Caller) (*storev1.Receipt, error)) (store.Result, error) {
 	return s.store.Update(ctx, c.Workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
 		c, err := c.in(tx)
 		if err != nil {
 			return nil, err
-		}
-		if c.isAgent() {
-			s.presence.act(c.Workspace, c.ID, tx.Now())
 		}
 		return fn(tx, c)
 	})

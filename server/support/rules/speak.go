@@ -3,6 +3,7 @@ package rules
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -17,8 +18,8 @@ type Content struct {
 	Attachments []*goodshipv1.Attachment
 }
 
-// Empty reports whether nothing is said.
-func (c Content) Empty() bool { return c.Text == "" && len(c.Attachments) == 0 }
+// Empty reports whether nothing is said: blanks answer nobody.
+func (c Content) Empty() bool { return strings.TrimSpace(c.Text) == "" && len(c.Attachments) == 0 }
 
 // Open begins a conversation with a first message: the customer's enters the line, ours has a reason. The head holds no
 // more than ids and what people wrote about the matter.
