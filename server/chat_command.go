@@ -6,27 +6,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/protobuf/proto"
 )
 
-// callTimeout is how long what was typed may take.
-const callTimeout = 15 * time.Second
-
 // take does what a line says.
-func (t *talk) take(ctx context.Context, line string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if line == "" {
-		return nil
+func (t *talk) take(ctx context.Context, l *line) error {
+	l.in(t.room)
+	if !strings.HasPrefix(l.text, "/") {
+		return t.say(ctx, l)
 	}
-	if !strings.HasPrefix(line, "/") {
-		return t.say(ctx, line)
-	}
-	name, rest, _ := strings.Cut(line, " ")
+	name, rest, _ := strings.Cut(l.text, " ")
 	commands := customerCommands
 	if t.agent {
 		commands = agentCommands
@@ -41,7 +34,8 @@ func (t *talk) take(ctx context.Context, line string) error {
 	case t.room == nil && !c.anywhere:
 		return errNowhere
 	}
-	return c.do(t, ctx, strings.TrimSpace(rest))
+	l.rest = strings.TrimSpace(rest)
+	return c.do(t, ctx, l)
 }
 
 // help shows what can be typed.
@@ -49,82 +43,50 @@ func (t *talk) help(commands map[string]command) {
 	for _, name := range slices.Sorted(maps.Keys(commands)) {
 		t.show("· %s %s", name, commands[name].help)
 	}
-	t.show("· /quit ends the chat; a line without a stroke is said, a customer's first one in a new conversation")
+	t.show("· /quit ends the chat; a line that does not begin with / is said, a customer's first one in a new conversation")
 }
 
 // say says something: a customer who has no conversation opens one with it.
-func (t *talk) say(ctx context.Context, text string) error {
+func (t *talk) say(ctx context.Context, l *line) error {
 	switch {
 	case t.room != nil:
-		return t.echoed(text, func() error {
-			_, err := t.SendMessage(ctx, &goodshipv1.SendMessageRequest{ConversationId: t.room.id, Text: text})
-			return err
-		})
+		t.echoed(l, l.text)
+		_, err := t.SendMessage(ctx, &goodshipv1.SendMessageRequest{ConversationId: t.room.id, Text: l.text, SeenRevision: l.seen, RequestId: l.requestID})
+		return err
 	case t.agent:
 		return errNowhere
 	}
-	var c *goodshipv1.Conversation
-	err := t.echoed(text, func() (err error) {
-		c, err = t.CreateConversation(ctx, &goodshipv1.CreateConversationRequest{Text: text, ContinueOpen: true})
-		return err
-	})
+	t.echoed(l, l.text)
+	c, err := t.CreateConversation(ctx, &goodshipv1.CreateConversationRequest{Text: l.text, ContinueOpen: true, RequestId: l.requestID})
 	if err != nil {
 		return err
 	}
 	return t.enter(ctx, c.GetId())
 }
 
-// echoed sends a text that stands on the screen already, so that it is not shown again when it comes back as a message.
-func (t *talk) echoed(text string, send func() error) error {
-	if text == "" {
-		return send()
-	}
-	t.mu.Lock()
-	t.typed[text]++ // before it is sent, since it may come back at once
-	t.mu.Unlock()
-	err := send()
-	if err != nil {
-		t.shown(text)
-	}
-	return err
-}
-
-// shown reports whether a message of the person's own was typed here, once for each time.
-func (t *talk) shown(text string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.typed[text] == 0 {
-		return false
-	}
-	t.typed[text]--
-	return true
-}
-
 var errNowhere = errors.New("there is no conversation yet; /help shows how to begin one")
 
-// command is what can be typed with a stroke.
+// command is what can be typed after a slash.
 type command struct {
 	help string
 	// anywhere says that it needs no conversation.
 	anywhere bool
-	do       func(t *talk, ctx context.Context, rest string) error
+	do       func(t *talk, ctx context.Context, l *line) error
 }
 
 var customerCommands = map[string]command{
-	"/solved": {help: "[TEXT] says that it is solved", do: func(t *talk, ctx context.Context, text string) error {
-		return t.echoed(text, func() error {
-			_, err := t.ConfirmResolution(ctx, &goodshipv1.ConfirmResolutionRequest{ConversationId: t.room.id, Text: text})
-			return err
-		})
+	"/solved": {help: "[TEXT] says that it is solved", do: func(t *talk, ctx context.Context, l *line) error {
+		t.echoed(l, l.rest)
+		_, err := t.ConfirmResolution(ctx, &goodshipv1.ConfirmResolutionRequest{ConversationId: t.room.id, Text: l.rest, RequestId: l.requestID})
+		return err
 	}},
-	"/reject": {help: "[TEXT] says that it is not", do: func(t *talk, ctx context.Context, text string) error {
-		return t.echoed(text, func() error {
-			_, err := t.RejectResolution(ctx, &goodshipv1.RejectResolutionRequest{ConversationId: t.room.id, Text: text})
-			return err
-		})
+	"/reject": {help: "[TEXT] says that it is not", do: func(t *talk, ctx context.Context, l *line) error {
+		t.echoed(l, l.rest)
+		_, err := t.RejectResolution(ctx, &goodshipv1.RejectResolutionRequest{ConversationId: t.room.id, Text: l.rest, RequestId: l.requestID})
+		return err
 	}},
 	"/rate": {help: "PERSONAL EASY [COMMENT] rates what is solved: was it personal, was it easy, each 1 to 5", do: (*talk).rate},
-	"/wait": {help: "shows the place in the line and how long it may take", do: func(t *talk, ctx context.Context, _ string) error {
+	"/wait": {help: "shows the place in the line and how long it may take", do: func(t *talk, ctx context.Context, _ *line) error {
 		w, err := t.GetWait(ctx, &goodshipv1.GetWaitRequest{ConversationId: t.room.id})
 		if err == nil {
 			t.show("· %s", waitLine(w))
@@ -133,22 +95,22 @@ var customerCommands = map[string]command{
 	}},
 }
 
-func (t *talk) rate(ctx context.Context, rest string) error {
+func (t *talk) rate(ctx context.Context, l *line) error {
 	var personal, easy int32
-	if n, _ := fmt.Sscan(rest, &personal, &easy); n < 2 {
+	if n, _ := fmt.Sscan(l.rest, &personal, &easy); n < 2 {
 		return errors.New("write two numbers from 1 to 5: /rate PERSONAL EASY, and a comment if you like")
 	}
 	rating := &goodshipv1.Rating{Solved: proto.Bool(true), Personal: personal, Easy: easy}
-	if words := strings.SplitN(rest, " ", 3); len(words) == 3 {
+	if words := strings.SplitN(l.rest, " ", 3); len(words) == 3 {
 		rating.Comment = words[2]
 	}
-	_, err := t.RateConversation(ctx, &goodshipv1.RateConversationRequest{ConversationId: t.room.id, Rating: rating})
+	_, err := t.RateConversation(ctx, &goodshipv1.RateConversationRequest{ConversationId: t.room.id, Rating: rating, RequestId: l.requestID})
 	return err
 }
 
 var agentCommands = map[string]command{
-	"/next": {help: "takes the first in line", anywhere: true, do: func(t *talk, ctx context.Context, _ string) error {
-		next, err := t.ClaimNextConversation(ctx, nil)
+	"/next": {help: "takes the first in line", anywhere: true, do: func(t *talk, ctx context.Context, l *line) error {
+		next, err := t.ClaimNextConversation(ctx, &goodshipv1.ClaimNextConversationRequest{RequestId: l.requestID})
 		switch {
 		case err != nil:
 			return err
@@ -158,30 +120,59 @@ var agentCommands = map[string]command{
 		}
 		return t.enter(ctx, next.GetConversation().GetId())
 	}},
-	"/note": {help: "TEXT writes a note, which no customer sees", do: func(t *talk, ctx context.Context, text string) error {
-		_, err := t.CreateNote(ctx, &goodshipv1.CreateNoteRequest{ConversationId: t.room.id, Text: text})
+	"/list": {help: "shows your open conversations", anywhere: true, do: (*talk).list},
+	"/open": {help: "NUMBER goes to one that was listed", anywhere: true, do: (*talk).turn},
+	"/note": {help: "TEXT writes a note, which no customer sees", do: func(t *talk, ctx context.Context, l *line) error {
+		_, err := t.CreateNote(ctx, &goodshipv1.CreateNoteRequest{ConversationId: t.room.id, Text: l.rest, RequestId: l.requestID})
 		return err
 	}},
 	"/propose": {help: "fault TEXT, or question TEXT, says what was done and asks whether it is solved", do: (*talk).propose},
-	"/release": {help: "gives the conversation back", do: func(t *talk, ctx context.Context, _ string) error {
-		_, err := t.ReleaseConversation(ctx, &goodshipv1.ReleaseConversationRequest{ConversationId: t.room.id})
+	"/release": {help: "gives the conversation back", do: func(t *talk, ctx context.Context, l *line) error {
+		_, err := t.ReleaseConversation(ctx, &goodshipv1.ReleaseConversationRequest{ConversationId: t.room.id, RequestId: l.requestID})
 		if err == nil {
 			t.leave()
-			t.room = nil
+			t.move(nil)
 			t.show("· released")
 		}
 		return err
 	}},
 }
 
-func (t *talk) propose(ctx context.Context, rest string) error {
-	kind, text, _ := strings.Cut(rest, " ")
+func (t *talk) propose(ctx context.Context, l *line) error {
+	kind, text, _ := strings.Cut(l.rest, " ")
 	matter := goodshipv1.Matter(goodshipv1.Matter_value["MATTER_"+strings.ToUpper(kind)])
 	if matter == goodshipv1.Matter_MATTER_UNSPECIFIED || text == "" {
 		return errors.New("say what it was and what was done: /propose fault TEXT, or /propose question TEXT")
 	}
-	return t.echoed(text, func() error {
-		_, err := t.ProposeResolution(ctx, &goodshipv1.ProposeResolutionRequest{ConversationId: t.room.id, Matter: matter, Done: text, Text: text})
-		return err
+	t.echoed(l, text)
+	_, err := t.ProposeResolution(ctx, &goodshipv1.ProposeResolutionRequest{
+		ConversationId: t.room.id, Matter: matter, Done: text, Text: text, SeenRevision: l.seen, RequestId: l.requestID,
 	})
+	return err
+}
+
+// list shows an agent the conversations that they have, by numbers.
+func (t *talk) list(ctx context.Context, _ *line) error {
+	open, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	t.listed = nil
+	for i, c := range open {
+		t.listed = append(t.listed, c.GetId())
+		t.show("· %d: %s", i+1, (&room{talk: t}).heading(c))
+	}
+	if len(open) == 0 {
+		t.show("· you have none")
+	}
+	return nil
+}
+
+// turn goes to a conversation that was listed.
+func (t *talk) turn(ctx context.Context, l *line) error {
+	n, err := strconv.Atoi(l.rest)
+	if err != nil || n < 1 || n > len(t.listed) {
+		return errors.New("say which one by its number in what /list showed last: /open NUMBER")
+	}
+	return t.enter(ctx, t.listed[n-1])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -17,6 +18,8 @@ type room struct {
 	id   string
 	// customer is the customer's id.
 	customer string
+	// seen is the newest revision that was shown, for agents.
+	seen atomic.Int32
 	// last is the newest message that was shown, and answered says that it is the person's own.
 	last     int32
 	answered bool
@@ -44,6 +47,7 @@ func (r *room) tell(update *goodshipv1.WatchUpdate) {
 	text := ""
 	switch {
 	case update.GetEvent() != nil:
+		defer r.seen.Store(update.GetEvent().GetRevision())
 		if m := update.GetEvent().GetMessageSent(); m != nil {
 			r.message(m.GetMessage())
 			return

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/goodship/goodship/client"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // terminal is a chat that a test types in.
@@ -25,6 +22,8 @@ type terminal struct {
 	out *buffer
 	// ended waits for the chat's end, and returns what it ended with; end ends the input first.
 	ended, end func() error
+	// fails says that the chat is to end with an error.
+	fails bool
 }
 
 // chatAs starts a chat, which ends with the test.
@@ -42,7 +41,7 @@ func chatAs(t *testing.T, person, address string, flags ...string) *terminal {
 		done <- run(context.Background(), append([]string{"chat", "--as", person, "--server", address}, flags...), stdin, term.out, term.out)
 	}()
 	t.Cleanup(func() {
-		if err := term.end(); err != nil {
+		if err := term.end(); (err != nil) != term.fails {
 			t.Errorf("%s: %v", person, err)
 		}
 	})
@@ -54,6 +53,13 @@ func (m *terminal) types(line string) {
 	if _, err := fmt.Fprintln(m.in, line); err != nil {
 		m.t.Fatalf("%q: %v\n%s", line, err, m.out)
 	}
+}
+
+// leaves ends a chat that cannot end well, and returns why not.
+func (m *terminal) leaves() error {
+	m.fails = true
+	m.types("/quit")
+	return m.ended()
 }
 
 // sees waits for a line, and not for ever, so that a failure shows what there was to see.
@@ -184,6 +190,50 @@ func TestAnAgentReleases(t *testing.T) {
 	captain.sees(`! there is no conversation yet; .*`)
 }
 
+// An agent goes from one of their conversations to another, and hears of those who wait in it.
+func TestAnAgentHasTwoConversations(t *testing.T) {
+	data := t.TempDir()
+	_, address := serving(t, data)
+	ada, agent := chatAs(t, "customer/ada", address, "--data", data), chatAs(t, "agent/captain", address, "--data", data)
+	agent.sees(`· nobody waits`)
+	agent.types("/list")
+	agent.sees(`· you have none`)
+	ada.types("I am the first.")
+	agent.sees(`· somebody waits, .*`)
+	agent.types("/next")
+	agent.sees(at + ` ada: I am the first\.`)
+	agent.types("Ahoy!")
+	agent.sees(`· answered in time`)
+	ben := chatAs(t, "customer/ben", address, "--data", data)
+	ben.types("I am the second.")
+	agent.sees(`(?s).*· answered in time\n.*· somebody waits, [^\n]*`)
+	agent.types("/next")
+	agent.sees(at + ` ben: I am the second\.`)
+	agent.types("Ahoy, ben!")
+	ben.sees(at + ` Captain: Ahoy, ben!`)
+	ada.types("Are you there?")
+	agent.sees(`· a customer waits in another conversation of yours, an answer is due by ` + at + `: /list`)
+	agent.types("/open 1")
+	agent.sees(`! say which one by its number .*`)
+	agent.types("/list")
+	agent.sees(`· 1: the conversation with ada, waiting; an answer by ` + at) // who waits goes first
+	agent.sees(`· 2: the conversation with ben, answered`)
+	again := chatAs(t, "agent/captain", address, "--data", data)
+	again.sees(at + ` ada: Are you there\?`)
+	again.sees(`· you have 2 open conversations: /list`)
+	agent.types("/open 1")
+	agent.sees(at + ` ada: Are you there\?`)
+	agent.types("Here I am.")
+	ada.sees(at + ` Captain: Here I am\.`)
+	ada.types("Thanks.")
+	agent.sees(at + ` ada: Thanks\.`)
+	ben.types("And I?")
+	agent.sees(`(?s)· a customer waits in another.*\n· a customer waits in another [^\n]*`)
+	agent.types("/list")
+	agent.sees(`· [12]: the conversation with ben, waiting; .*`)
+	agent.has("· a customer waits in another", 2) // and not in the one that is shown
+}
+
 func TestMistakesInAChat(t *testing.T) {
 	data := t.TempDir()
 	_, address := serving(t, data)
@@ -240,6 +290,61 @@ func TestAChatWithACredential(t *testing.T) {
 	}
 }
 
+// Who a token says that it is must be who is said to chat. The server's own tokens do not say.
+func TestATokenOfSomebodyElse(t *testing.T) {
+	server, address := serving(t, t.TempDir())
+	backend, err := client.New(address, client.WithToken(secret.FindString(server.stdout.String())), client.WithInsecure())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	for _, kind := range []goodshipv1.TokenKind{goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER, goodshipv1.TokenKind_TOKEN_KIND_AGENT, goodshipv1.TokenKind_TOKEN_KIND_LEADER} {
+		key, err := backend.CreateSigningKey(t.Context(), &goodshipv1.CreateSigningKeyRequest{TokenKind: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := client.NewSigner(key.GetSigningKey().GetId(), key.GetSigningKey().GetAudience(), key.GetSecret())
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := signer.Sign("ada", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(tokenVariable, token)
+		who := "agent/ada"
+		if kind == goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER {
+			who = "customer/ada"
+			customer := chatAs(t, who, address)
+			customer.sees(`· write .*`)
+			if err := customer.end(); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, other := range []string{"customer/ben", "agent/ben"} {
+			err = run(t.Context(), []string{"chat", "--as", other, "--server", address}, strings.NewReader(""), io.Discard, io.Discard)
+			if want := "holds a token of " + who + ": say --as " + who; err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), token) {
+				t.Errorf("%s: got %v, want %s", other, err, want)
+			}
+		}
+	}
+}
+
+// A line that is too long to be read ends the chat, and not without a word; what came before it is done.
+func TestALineWithoutEnd(t *testing.T) {
+	data := t.TempDir()
+	_, address := serving(t, data)
+	out := newBuffer()
+	typed := "Ahoy\n" + strings.Repeat("x", maxLine) + "\nAhoy again\n"
+	err := run(t.Context(), []string{"--data", data, "chat", "--as", "customer/ada", "--server", address}, strings.NewReader(typed), out, out)
+	if err == nil || !strings.Contains(err.Error(), "a line has more than 1048576 bytes") {
+		t.Errorf("got %v", err)
+	}
+	if got := out.String(); !strings.Contains(got, "· the conversation, waiting") {
+		t.Errorf("it says\n%s", got)
+	}
+}
+
 // Interrupted, a chat ends in order.
 func TestAChatIsInterrupted(t *testing.T) {
 	data := t.TempDir()
@@ -256,67 +361,5 @@ func TestAChatIsInterrupted(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
-	}
-}
-
-// What somebody writes is shown once, and does not steer the terminal.
-func TestTextsDoNotSteerTheTerminal(t *testing.T) {
-	out := newBuffer()
-	r := &room{talk: &talk{out: out}, customer: "ada"}
-	m := &goodshipv1.Message{Number: 1, Sender: &goodshipv1.Sender{Persona: &goodshipv1.Persona{DisplayName: "Cap\x1btain"}}, Text: "\x1b[2Jred\u009b1m\r\nüber\ttea 🫖"}
-	for range 2 { // a watch may begin with what was listed
-		r.message(m)
-	}
-	if got, want := out.String(), " Cap�tain: �[2Jred�1m�\nüber\ttea 🫖\n"; got[len("00:00"):] != want {
-		t.Errorf("got %q, want %q at the end", got, want)
-	}
-}
-
-// A text stands on the screen as it was typed; but one that was not sent may come from the person's other terminal.
-func TestWhatWasTypedHere(t *testing.T) {
-	talk := &talk{typed: map[string]int{}}
-	said := func(text string, err error) {
-		if got := talk.echoed(text, func() error { return err }); !errors.Is(got, err) {
-			t.Errorf("%q: got %v, want %v", text, got, err)
-		}
-	}
-	said("Ahoy", nil)
-	said("Ahoy", nil)
-	said("Ahoy", errNowhere)
-	said("Aye", errNowhere)
-	said("", nil)
-	for _, tc := range []struct {
-		text string
-		want bool
-	}{{"Aye", false}, {"", false}, {"Ahoy", true}, {"Ahoy", true}, {"Ahoy", false}} {
-		if got := talk.shown(tc.text); got != tc.want {
-			t.Errorf("%q stands there: %v, want %v", tc.text, got, tc.want)
-		}
-	}
-}
-
-func TestHowALineReads(t *testing.T) {
-	nine := timestamppb.New(time.Date(2026, 3, 1, 9, 0, 0, 0, time.Local))
-	for want, l := range map[string]*goodshipv1.Line{
-		"nobody waits": {},
-		"3 in line, 2 of them nobody's, the first since 09:00; 1 due soon; 2 late: /next": {Length: 3, UnownedCount: 2, OldestLineTime: nine, AtRiskCount: 1, BrokenCount: 2},
-	} {
-		if got := lineLine(l); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-	waiting, due := goodshipv1.State_STATE_WAITING, &goodshipv1.Promise{DueTime: nine}
-	known := &goodshipv1.WaitEstimate{State: goodshipv1.EstimateState_ESTIMATE_STATE_KNOWN, P50: durationpb.New(90 * time.Second), P90: durationpb.New(5 * time.Minute)}
-	for want, w := range map[string]*goodshipv1.Wait{
-		"nobody waits here":                    {},
-		"number 2 in line; an answer by 09:00": {State: waiting, Place: 2, AnswerPromise: due, Estimate: &goodshipv1.WaitEstimate{State: goodshipv1.EstimateState_ESTIMATE_STATE_UNKNOWN}},
-		"number 2 in line; an answer by 09:00; half of such waits end within 1m30s, nine of ten within 5m0s of opening time; the desk opens Sun 09:00; or +49 30 1": {
-			State: waiting, Place: 2, AnswerPromise: due, Estimate: known, OpenTime: nine, ContactPoints: []*goodshipv1.ContactPoint{{Value: "+49 30 1"}},
-		},
-		"number 1 in line; an answer by 09:00; half of such waits end within 1m30s, nine of ten within 5m0s": {State: waiting, Place: 1, AnswerPromise: due, Estimate: known},
-	} {
-		if got := waitLine(w); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	}
 }
