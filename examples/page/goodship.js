@@ -59,14 +59,17 @@ export async function* events(response) {
   }
 }
 
-// Goodship calls the server at a URL with the tokens that the function `newToken` promises, one after the other.
+// Goodship calls the server at a URL with the tokens that the function `newToken` promises, one after the other. `lost` is called
+// whenever the server does not answer, or a stream ends; it is tried again.
 export class Goodship {
   #url;
+  #lost;
   #newToken;
   #token; // the promise of the current one; undefined if there is none, or it has ended
 
-  constructor(url, newToken) {
+  constructor(url, newToken, lost = () => {}) {
     this.#url = url;
+    this.#lost = lost;
     this.#newToken = () =>
       newToken().catch((error) => {
         this.#token = undefined;
@@ -102,19 +105,20 @@ export class Goodship {
       } catch (error) {
         if (error instanceof Refusal && !error.passing) throw error;
       }
+      this.#lost();
       await pause(failures);
     }
   }
 
-  // watch tells what happens in a conversation after a cursor, each event once and in order, through whatever happens to the
-  // connection; or throws the Refusal that no retry cures. `lost` is called whenever the connection is.
-  async *watch(conversation, cursor, lost = () => {}) {
+  // watch tells what happens after a cursor, each event once and in order, through whatever happens to the connection; or throws
+  // the Refusal that no retry cures. The path is that of a stream, as in /v1/desk:watch.
+  async *watch(path, cursor) {
     for (let failures = 0; ; failures++) {
       const opened = Date.now();
       const connection = new AbortController();
       let silence = setTimeout(() => connection.abort(), SILENCE);
       try {
-        const response = await this.request("GET", `/v1/conversations/${conversation}:watch`, {
+        const response = await this.request("GET", path, {
           headers: { Accept: "text/event-stream", "Last-Event-ID": cursor },
           signal: connection.signal,
         });
@@ -135,7 +139,7 @@ export class Goodship {
         clearTimeout(silence);
         connection.abort();
       }
-      lost();
+      this.#lost();
       if (Date.now() - opened > STEADY) failures = 0;
       await pause(failures);
     }

@@ -58,7 +58,7 @@ async function missing(person, signal, other) {
   const before = watches(person).length;
   await person.context.setOffline(true);
   await control(signal);
-  await sees(other, "Connecting …");
+  await sees(other, "There is no connection. Trying again …");
   await begins(other, `Said while there is no server (${signal}), to who is away`);
   await control("start");
   await hears(other, said.at(-1));
@@ -134,6 +134,11 @@ async function compare(person, path) {
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--disable-dev-shm-usage", "--disable-gpu"] });
 const [customer, agent] = [await join(browser, "customer"), await join(browser, "agent")];
 
+// Who has no conversation yet can only begin one.
+await sees(agent, "Nobody waits in line.");
+for (const label of ["Your message", "What was done"]) assert.equal(await agent.page.getByLabel(label).isVisible(), false, `${label}, in no conversation`);
+assert.equal(await customer.page.getByRole("button", { name: "It is solved" }).isVisible(), false);
+
 // Hello.
 await begins(customer, "The film stops after ten minutes.");
 await hears(customer, said[0]);
@@ -141,9 +146,11 @@ await sees(customer, "Live.");
 await sees(customer, "Waiting for an answer.");
 await sees(customer, /^An answer is promised within [0-4]:\d\d\.$/);
 await sees(customer, /^Number 1 in line\./);
+await sees(agent, "1 in line.");
 await agent.page.getByRole("button", { name: "Take who has waited longest" }).click();
 await hears(agent, said[0]);
 await sees(agent, "Live.");
+await sees(agent, "Nobody waits in line.");
 const path = `/v1/conversations/${new URL(agent.page.url()).searchParams.get("conversation")}`;
 
 // An answer: it is typed, comes, and is one.
@@ -162,18 +169,48 @@ const stranger = { page: await (await browser.newContext()).newPage() };
 await stranger.page.goto(CONTROL);
 await assert.rejects(firstUpdate(stranger, path, authorization), /Failed to fetch/);
 
+// Another page of the agent has what is theirs, and goes from one conversation to another, whichever way it is written.
+const key = { Authorization: `Bearer ${KEY}`, "Content-Type": "application/json" };
+await rest("/v1/conversations", { ...key, "Goodship-Act-For": "customer/ben" }, { text: "שלום (1)" });
+await sees(agent, "1 in line.");
+await rest("/v1/conversations:claimNext", { ...key, "Goodship-Act-For": "agent/captain" }, {});
+await sees(agent, "Nobody waits in line.");
+const second = await join(browser, "agent");
+await hears(second, "שלום (1)"); // who waits goes first
+assert.equal(await second.log.getByText("שלום (1)").evaluate((text) => getComputedStyle(text).direction), "rtl");
+const list = second.page.getByRole("navigation", { name: "Your conversations" });
+assert.deepEqual(await list.getByRole("link").allTextContents(), ["ben: Waiting for an answer.", "lieutenant: Answered."]);
+assert.equal(await list.getByRole("link", { name: "ben", exact: false }).getAttribute("aria-current"), "page");
+await list.getByRole("link", { name: "lieutenant", exact: false }).click();
+await hears(second, said[1]);
+assert.equal(new URL(second.page.url()).searchParams.get("conversation"), path.split("/").at(-1));
+await second.context.close();
+
 // Each in turn misses what the other says while the server dies, and hears all of it later.
 await missing(agent, "KILL", customer);
 await missing(customer, "TERM", agent);
 
 // A token that ends is renewed, and nothing is missed.
 const renewed = customer.page.waitForRequest(/\/token\?/);
-await rest("/v1/tokens:revoke", { Authorization: `Bearer ${KEY}`, "Content-Type": "application/json" }, { customerId: "lieutenant" });
+await rest("/v1/tokens:revoke", key, { customerId: "lieutenant" });
 await renewed;
 await says(agent, "Still there?");
 await hears(customer, said.at(-1));
 await says(customer, "Aye.");
 await hears(agent, said.at(-1));
+
+// A page that is opened while there is no server says so, and shows all when there is one.
+await control("KILL");
+const early = [await join(browser, "customer"), await join(browser, "agent")];
+for (const person of early) await sees(person, "There is no connection. Trying again …");
+for (const person of early) assert.equal(await person.page.getByLabel("Your message").isVisible(), false);
+await control("start");
+for (const person of early) {
+  await hears(person, said.at(-1));
+  await sees(person, "Live.");
+  assert.deepEqual(person.wrong, [], `${person.as}: the page has errors`);
+  await person.context.close();
+}
 
 // Solved, which only the customer says.
 await agent.page.getByLabel("What was done").fill("Chapter 2 was encoded anew.");
