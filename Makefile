@@ -42,7 +42,7 @@ generate: node_modules/.package-lock.json third_party/.stamp ## Generate gen/ an
 	rest=$$(find .openapi -name '*.openapi.json' ! -path "$$first" | LC_ALL=C sort); \
 	mkdir -p $(dir $(OPENAPI)); \
 	go tool openapiv3-merge "$$first" $$rest >.openapi/merged.json; \
-	perl -0pi -e 's|"application/json"(: \{\s*"schema": \{\s*"\$$ref": "#/components/schemas/goodship\.v1\.WatchUpdate")|"text/event-stream"$$1|g' .openapi/merged.json; \
+	perl -0pi -e 's!"application/json"(: \{\s*"schema": \{\s*"\$$ref": "#/components/schemas/goodship\.v1\.(?:WatchUpdate|ExportCustomerResponse)")!"text/event-stream"$$1!g' .openapi/merged.json; \
 	mv .openapi/merged.json $(OPENAPI); \
 	echo "$(OPENAPI)"
 	$(BUF) build proto -o -#format=binpb | go run ./tools/errortable
@@ -85,7 +85,7 @@ openapi: node_modules/.package-lock.json ## Check that the OpenAPI document is v
 	REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(REDOCLY) lint $(OPENAPI)
 
 test: node_modules/.package-lock.json $(PROMETHEUS) $(CHROMIUM) ## Run all tests, under the race detector.
-	PATH="$$PATH:$(CURDIR)/.bin/prometheus/usr/bin:$(CURDIR)/.bin/chromium" go test -race ./...
+	PATH="$$PATH:$(CURDIR)/.bin/prometheus/usr/bin:$(CURDIR)/.bin/chromium" go test -race -timeout 20m ./...
 
 ## Tools
 

@@ -71,8 +71,11 @@ import (
 type Client struct {
 	goodshipv1.AdminServiceClient
 	goodshipv1.ConversationServiceClient
+	goodshipv1.CreditServiceClient
 	goodshipv1.DeskServiceClient
 	goodshipv1.DirectoryServiceClient
+	goodshipv1.IncidentServiceClient
+	goodshipv1.InsightServiceClient
 	goodshipv1.MessageServiceClient
 	goodshipv1.ResolutionServiceClient
 
@@ -100,8 +103,11 @@ func New(target string, opts ...Option) (*Client, error) {
 	}
 	c.AdminServiceClient = goodshipv1.NewAdminServiceClient(c.conn)
 	c.ConversationServiceClient = goodshipv1.NewConversationServiceClient(c.conn)
+	c.CreditServiceClient = goodshipv1.NewCreditServiceClient(c.conn)
 	c.DeskServiceClient = goodshipv1.NewDeskServiceClient(c.conn)
 	c.DirectoryServiceClient = goodshipv1.NewDirectoryServiceClient(c.conn)
+	c.IncidentServiceClient = goodshipv1.NewIncidentServiceClient(c.conn)
+	c.InsightServiceClient = goodshipv1.NewInsightServiceClient(c.conn)
 	c.MessageServiceClient = goodshipv1.NewMessageServiceClient(c.conn)
 	c.ResolutionServiceClient = goodshipv1.NewResolutionServiceClient(c.conn)
 	return c, nil

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // The examples call this server: where it is, and a backend's key of its workspace.
@@ -330,4 +331,42 @@ func Example_seenRevision() {
 	}
 	fmt.Println(conversation.GetState())
 	// Output: STATE_WAITING
+}
+
+func ExampleClient_AddAllAffected() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure()) // without TLS: on loopback
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+
+	incident, err := c.DeclareIncident(ctx, &goodshipv1.DeclareIncidentRequest{Incident: &goodshipv1.Incident{
+		WhatHappened: "Playback stood still: the licence server was full.",
+		FromTime:     timestamppb.New(time.Now().Add(-2 * time.Hour)),
+		Credit:       &goodshipv1.CreditAmount{Amount: &goodshipv1.CreditAmount_BasisPoints{BasisPoints: 500}}, // 5 % of the next bill
+		SettleByTime: timestamppb.New(time.Now().AddDate(0, 0, 30)),
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// As many as there are: each call names up to 1,000 of them, and is repeated when the server restarts.
+	affected := func(yield func(*goodshipv1.AffectedCustomer) bool) {
+		for n := range 2_500 {
+			customer := &goodshipv1.AffectedCustomer{CustomerId: fmt.Sprint("customer-", n), Attributes: map[string]string{"minutes": "38"}}
+			if !yield(customer) {
+				return
+			}
+		}
+	}
+	reply, err := c.AddAllAffected(ctx, incident.GetId(), affected)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(reply.GetAddedCount(), "of", reply.GetAffectedCount())
+
+	// Output:
+	// 2500 of 2500
 }

@@ -43,12 +43,16 @@ type script func(context.Context, attempt) (proto.Message, error)
 // watchScript is what the streams of a test tell, until they return.
 type watchScript func(ctx context.Context, a attempt, tell func(...*goodshipv1.WatchUpdate)) error
 
+// exportScript is what the exports of a test tell, until they return.
+type exportScript func(ctx context.Context, a attempt, tell func(*goodshipv1.ExportCustomerResponse)) error
+
 // scripted is a gRPC server that answers as a script says: what a real one does not do when a test wants it.
 type scripted struct {
 	t        *testing.T
 	listener *bufconn.Listener
 	answer   script
 	watched  watchScript
+	exported exportScript
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -65,6 +69,12 @@ func serveWatches(t *testing.T, watched watchScript) *scripted {
 	return (&scripted{t: t, watched: watched}).serve()
 }
 
+// serveExports returns a server whose exports tell what a script says.
+func serveExports(t *testing.T, exported exportScript) *scripted {
+	t.Helper()
+	return (&scripted{t: t, exported: exported}).serve()
+}
+
 func (s *scripted) serve() *scripted {
 	s.t.Helper()
 	s.listener = bufconn.Listen(1 << 20)
@@ -72,6 +82,8 @@ func (s *scripted) serve() *scripted {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second})) // as the real one's
 	goodshipv1.RegisterConversationServiceServer(server, goodshipv1.UnimplementedConversationServiceServer{})
 	goodshipv1.RegisterDeskServiceServer(server, goodshipv1.UnimplementedDeskServiceServer{})
+	goodshipv1.RegisterDirectoryServiceServer(server, goodshipv1.UnimplementedDirectoryServiceServer{})
+	goodshipv1.RegisterIncidentServiceServer(server, goodshipv1.UnimplementedIncidentServiceServer{})
 	goodshipv1.RegisterMessageServiceServer(server, goodshipv1.UnimplementedMessageServiceServer{})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(s.listener) }()
@@ -90,6 +102,9 @@ func (s *scripted) intercept(ctx context.Context, req any, info *grpc.UnaryServe
 }
 
 func (s *scripted) stream(_ any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if s.exported != nil {
+		return s.export(stream, info)
+	}
 	if s.watched == nil {
 		return handle(nil, stream)
 	}
@@ -105,6 +120,17 @@ func (s *scripted) stream(_ any, stream grpc.ServerStream, info *grpc.StreamServ
 		for _, u := range updates {
 			_ = stream.SendMsg(u) // it fails when the stream has ended, which is not this side's
 		}
+	})
+}
+
+func (s *scripted) export(stream grpc.ServerStream, info *grpc.StreamServerInfo) error {
+	req := &goodshipv1.ExportCustomerRequest{}
+	if err := stream.RecvMsg(req); err != nil {
+		return err
+	}
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	return s.exported(stream.Context(), s.take(attempt{method: info.FullMethod, req: req, md: md}), func(item *goodshipv1.ExportCustomerResponse) {
+		_ = stream.SendMsg(item) // it fails when the stream has ended, which is not this side's
 	})
 }
 

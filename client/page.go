@@ -99,3 +99,28 @@ func (c *Client) AllApiKeys(ctx context.Context, req *goodshipv1.ListApiKeysRequ
 func (c *Client) AllSigningKeys(ctx context.Context, req *goodshipv1.ListSigningKeysRequest) iter.Seq2[*goodshipv1.SigningKey, error] {
 	return items(Pages(ctx, c.ListSigningKeys, req), (*goodshipv1.ListSigningKeysResponse).GetSigningKeys)
 }
+
+// AllCredits goes through every page of ListCredits, as Pages says.
+func (c *Client) AllCredits(ctx context.Context, req *goodshipv1.ListCreditsRequest) iter.Seq2[*goodshipv1.Credit, error] {
+	return items(Pages(ctx, c.ListCredits, req), (*goodshipv1.ListCreditsResponse).GetCredits)
+}
+
+// AllIncidents goes through every page of ListIncidents, as Pages says.
+func (c *Client) AllIncidents(ctx context.Context, req *goodshipv1.ListIncidentsRequest) iter.Seq2[*goodshipv1.Incident, error] {
+	return items(Pages(ctx, c.ListIncidents, req), (*goodshipv1.ListIncidentsResponse).GetIncidents)
+}
+
+// AllApologies goes through every page of ListApologies, as Pages says.
+func (c *Client) AllApologies(ctx context.Context, req *goodshipv1.ListApologiesRequest) iter.Seq2[*goodshipv1.Apology, error] {
+	return items(Pages(ctx, c.ListApologies, req), (*goodshipv1.ListApologiesResponse).GetApologies)
+}
+
+// AllRemovals goes through every page of ListRemovals, as Pages says.
+func (c *Client) AllRemovals(ctx context.Context, req *goodshipv1.ListRemovalsRequest) iter.Seq2[*goodshipv1.Removal, error] {
+	return items(Pages(ctx, c.ListRemovals, req), (*goodshipv1.ListRemovalsResponse).GetRemovals)
+}
+
+// AllWebhookDeliveries goes through every page of ListWebhookDeliveries, as Pages says.
+func (c *Client) AllWebhookDeliveries(ctx context.Context, req *goodshipv1.ListWebhookDeliveriesRequest) iter.Seq2[*goodshipv1.WebhookDelivery, error] {
+	return items(Pages(ctx, c.ListWebhookDeliveries, req), (*goodshipv1.ListWebhookDeliveriesResponse).GetDeliveries)
+}

@@ -33,8 +33,11 @@ type config struct {
 	LogLevel     string        `default:"info" enum:"debug,info,warn,error" env:"GOODSHIP_LOG_LEVEL" group:"running" help:"The least that is logged: debug, info, warn or error; ${default} by default." placeholder:"LEVEL"`
 	DrainTimeout time.Duration `default:"10s" env:"GOODSHIP_DRAIN_TIMEOUT" group:"running" help:"How long calls in flight get to end when the server stops; ${default} by default." placeholder:"DURATION"`
 
-	OverdueRate    int  `default:"500" env:"GOODSHIP_OVERDUE_RATE" group:"running" help:"How many promises and other things that fell due while the server was down are done a second once it serves; and how many conversations it goes through when settings change their times; ${default} by default." name:"overdue-rate" placeholder:"N"`
-	AcceptRollback bool `env:"GOODSHIP_ACCEPT_ROLLBACK" group:"running" help:"Open a file that lost one of its two meta pages, and with it perhaps the newest change."`
+	OverdueRate        int            `default:"500" env:"GOODSHIP_OVERDUE_RATE" group:"running" help:"How many promises and other things that fell due while the server was down are done a second once it serves; and how many conversations it goes through when settings change their times; ${default} by default." name:"overdue-rate" placeholder:"N"`
+	ApologiesPerSecond int            `default:"500" env:"GOODSHIP_APOLOGIES_PER_SECOND" group:"running" help:"How many apologies of incidents are written a second, beside the calls; ${default} by default." name:"apologies-per-second" placeholder:"N"`
+	WebhookHTTP        bool           `env:"GOODSHIP_WEBHOOK_HTTP" group:"running" help:"Let webhook endpoints have http:// URIs. What is sent there can be read on the way." name:"webhook-http"`
+	WebhookNetworks    []netip.Prefix `env:"GOODSHIP_WEBHOOK_NETWORKS" group:"running" help:"Networks that webhooks may reach, on any port, although they are not of the open internet, with commas; none if empty." placeholder:"PREFIX"`
+	AcceptRollback     bool           `env:"GOODSHIP_ACCEPT_ROLLBACK" group:"running" help:"Open a file that lost one of its two meta pages, and with it perhaps the newest change."`
 }
 
 // groups are the headings of the flags in the help.
@@ -57,6 +60,9 @@ func (c *config) Validate() error {
 	}
 	if c.OverdueRate <= 0 {
 		return fmt.Errorf("--overdue-rate is %d: what fell due has to be done some time, as at 500 a second", c.OverdueRate)
+	}
+	if c.ApologiesPerSecond <= 0 {
+		return fmt.Errorf("--apologies-per-second is %d: apologies that were sent off have to go out, as at 500 a second; to hold one, call PauseApology", c.ApologiesPerSecond)
 	}
 	return nil
 }

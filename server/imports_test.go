@@ -51,9 +51,9 @@ func within(path string, names []string) bool {
 // arrows are which packages of ours a package may import beside gen/. One that is not here imports none.
 var arrows = map[string][]string{
 	"examples/page":          {"client"},
-	"server":                 {"client", "server/rpc", "server/support", "server/store/bolt", "server/telemetry"},
+	"server":                 {"client", "server/rpc", "server/support", "server/store/bolt", "server/telemetry", "server/webhook"},
 	"server/rpc":             {"server/support", "server/fault"},
-	"server/support":         {"server/support/estimate", "server/support/rules", "server/store", "server/fault"},
+	"server/support":         {"server/support/apology", "server/support/estimate", "server/support/recovery", "server/support/rules", "server/store", "server/fault", "server/webhook"},
 	"server/support/rules":   {"server/fault"},
 	"server/store/bolt":      {"server/store"},
 	"server/store/memory":    {"server/store"},
@@ -95,12 +95,12 @@ var only = []struct {
 	importers []string
 }{
 	{"go.etcd.io/bbolt/...", "only its engine imports a driver", []string{"server/store/bolt"}},
-	{"google.golang.org/grpc/...", "the store and its engines know no transport", []string{"server", "server/rpc", "server/servertest", "server/support/...", "server/fault", "gen/...", "client/...", "tools/..."}},
-	{"net/http", "only rpc speaks HTTP; telemetry gives it what to answer", []string{"examples/...", "server/rpc", "server/servertest", "server/telemetry", "gen/...", "client/..."}},
+	{"google.golang.org/grpc/...", "the store and its engines know no transport", []string{"server", "server/rpc", "server/processtest", "server/servertest", "server/support/...", "server/fault", "gen/...", "client/...", "tools/..."}},
+	{"net/http", "only rpc speaks HTTP, and webhook to others; telemetry gives rpc what to answer", []string{"examples/...", "server/rpc", "server/servertest", "server/telemetry", "server/webhook", "gen/...", "client/..."}},
 	{"github.com/grpc-ecosystem/grpc-gateway/...", "only rpc is a gateway", []string{"server/rpc", "gen/...", "tools/..."}},
 	{"go.opentelemetry.io/otel/sdk/...", "only telemetry sets OpenTelemetry up, the others know its API", []string{"server/telemetry"}},
 	{"go.opentelemetry.io/otel/exporters/...", "only telemetry sends anything away", []string{"server/telemetry"}},
-	{"testing", "tests are no part of the server", []string{"server/servertest", "server/store/storetest"}},
+	{"testing", "tests are no part of the server", []string{"server/processtest", "server/servertest", "server/store/storetest"}},
 }
 
 func TestOnlySomeImportWhatTheyNeed(t *testing.T) {
@@ -117,7 +117,7 @@ func TestOnlySomeImportWhatTheyNeed(t *testing.T) {
 
 // The pure rules know time, protos and faults, and nothing that could do something.
 func TestRulesArePure(t *testing.T) {
-	allowed := []string{"google.golang.org/protobuf/...", "google.golang.org/grpc/codes", "google.golang.org/genproto/googleapis/rpc/errdetails", module + "gen/...", module + "server/fault"}
+	allowed := []string{"google.golang.org/protobuf/...", "google.golang.org/grpc/codes", "google.golang.org/genproto/googleapis/rpc/errdetails", "google.golang.org/genproto/googleapis/type/money", module + "gen/...", module + "server/fault"}
 	impure := []string{"context", "os/...", "net/...", "sync/...", "log/...", "io/fs", "math/rand/...", "crypto/rand", "database/...", "syscall", "unsafe", "runtime/..."}
 	p, ok := packages(t)["server/support/rules"]
 	if !ok {

@@ -18,25 +18,14 @@ import (
 // TestReadme executes the README's tour as printed, each block in turn in one shell, as a reader would paste them.
 func TestReadme(t *testing.T) {
 	calls := shellBlocks(t, "../README.md", "## A conversation in ten calls")
+	right := shellBlocks(t, "../README.md", "## Make it right")
 	page := shellBlocks(t, "../README.md", "## From a page that strangers visit")
-	if len(calls) != 14 || len(page) != 3 { // two people are made known, three get tokens, then ten calls, a cursor and a watch
-		t.Fatalf("got %d and %d blocks, want 14 and 3", len(calls), len(page))
+	if len(calls) != 14 || len(right) != 3 || len(page) != 3 { // two people are made known, three get tokens, then ten calls, a cursor and a watch
+		t.Fatalf("got %d, %d and %d blocks, want 14, 3 and 3", len(calls), len(right), len(page))
 	}
-	blocks := append(calls, page...)
+	blocks := slices.Concat(calls, right, page)
 	s := servertest.New(t)
-	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-x", "-s")
-	shell.Env = append(os.Environ(), "GOODSHIP="+s.REST, "KEY="+s.Key)
-	shell.Stdin = strings.NewReader(strings.Join(blocks, "\necho; echo '-- next block --'\n"))
-	var stdout, stderr bytes.Buffer
-	shell.Stdout, shell.Stderr = &stdout, &stderr
-	if err := shell.Run(); err != nil {
-		t.Fatalf("the blocks failed: %v\n%s\n%s", err, stdout.String(), stderr.String())
-	}
-	for i, output := range strings.Split(stdout.String(), "-- next block --") {
-		if strings.TrimSpace(output) == "" {
-			t.Errorf("block %d printed nothing:\n%s", i, blocks[i])
-		}
-	}
+	paste(t, s, blocks)
 	type conversation struct{ State, Outcome, OwnerID, CustomerID string }
 	var list struct{ Conversations []conversation }
 	if err := json.Unmarshal([]byte(s.Do("agent/captain", "GET", "/v1/conversations", "").Body), &list); err != nil {
@@ -48,6 +37,70 @@ func TestReadme(t *testing.T) {
 	}
 	if !slices.Equal(list.Conversations, want) {
 		t.Errorf("the tour ends with %+v, want %+v", list.Conversations, want)
+	}
+}
+
+// paste executes blocks in one shell, in turn, each of which prints something.
+func paste(t *testing.T, s *servertest.Server, blocks []string) {
+	t.Helper()
+	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-x", "-s")
+	shell.Dir, shell.Env = t.TempDir(), append(os.Environ(), "GOODSHIP="+s.REST, "KEY="+s.Key)
+	shell.Stdin = strings.NewReader(strings.Join(blocks, "\necho; echo '-- next block --'\n"))
+	var stdout, stderr bytes.Buffer
+	shell.Stdout, shell.Stderr = &stdout, &stderr
+	if err := shell.Run(); err != nil {
+		t.Fatalf("the blocks failed: %v\n%s\n%s", err, stdout.String(), stderr.String())
+	}
+	for i, output := range strings.Split(stdout.String(), "-- next block --") {
+		if strings.TrimSpace(output) == "" {
+			t.Errorf("block %d printed nothing:\n%s", i, blocks[i])
+		}
+	}
+}
+
+// TestOutage executes docs/outage.md as printed: at its end four customers have one apology and one credit each, of which three are
+// settled.
+func TestOutage(t *testing.T) {
+	var blocks []string
+	for _, section := range []string{
+		"## Before anything happens", "## 1. Declare it", "## 2. Say who is affected", "## 3. Write the apology",
+		"## 4. Look at it before anyone else does", "## 5. Send it", "## 6. See it arrive", "## 7. Settle it",
+	} {
+		found := shellBlocks(t, "../docs/outage.md", section)
+		if len(found) == 0 {
+			t.Fatalf("no command in %q", section)
+		}
+		blocks = append(blocks, found...)
+	}
+	s := servertest.New(t)
+	paste(t, s, blocks)
+	credits := map[string]int{}
+	for _, customer := range []string{"lieutenant", "engineer", "cadet", "captain"} {
+		var conversations struct {
+			Conversations []struct{ ID string }
+		}
+		answer(t, s.Do("customer/"+customer, "GET", "/v1/conversations", ""), &conversations)
+		if n := len(conversations.Conversations); n != 1 {
+			t.Errorf("%s has %d conversations, want 1", customer, n)
+		}
+		var granted struct {
+			Credits []struct{ State string }
+		}
+		answer(t, s.Do("customer/"+customer, "GET", "/v1/credits", ""), &granted)
+		if n := len(granted.Credits); n != 1 {
+			t.Fatalf("%s has %d credits, want 1", customer, n)
+		}
+		credits[granted.Credits[0].State]++
+	}
+	if settled, pending := credits["CREDIT_STATE_SETTLED"], credits["CREDIT_STATE_PENDING"]; settled < 3 || settled+pending != 4 {
+		t.Errorf("got credits %v, want those of three settled", credits)
+	}
+}
+
+func answer(t *testing.T, got servertest.Reply, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(got.Body), into); err != nil {
+		t.Fatalf("%v: %s", err, got.Body)
 	}
 }
 
@@ -87,29 +140,35 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// TestReadmeShowsTheExamples holds the README's Go to the examples of the client, which run.
-func TestReadmeShowsTheExamples(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestTheExamplesAreThoseThatRun holds the Go of the README and the docs to the examples of the client.
+func TestTheExamplesAreThoseThatRun(t *testing.T) {
 	source, err := os.ReadFile("../client/example_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := regexp.MustCompile("(?s)<!-- go: (\\w+) -->\n\n```go\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(shown) != 2 {
-		t.Fatalf("got %d examples, want 2", len(shown))
-	}
-	for _, m := range shown {
-		_, body, _ := strings.Cut(string(source), "\nfunc "+string(m[1])+"() {\n")
-		body, _, _ = strings.Cut(body, "\n}\n")
-		body, _, _ = strings.Cut(body, "\n\t// Output:")
-		body = regexp.MustCompile(`(?m)^\t`).ReplaceAllString(body, "") + "\n"
-		if string(m[2]) != body {
-			t.Errorf("README.md shows for %s\n%s\nwant what runs:\n%s", m[1], m[2], body)
+	for file, count := range map[string]int{"../README.md": 2, "../docs/outage.md": 1} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := regexp.MustCompile("(?s)<!-- go: (\\w+) -->\n\n```go\n(.*?)```").FindAllSubmatch(text, -1)
+		if len(shown) != count {
+			t.Errorf("%s: got %d examples, want %d", file, len(shown), count)
+		}
+		for _, m := range shown {
+			if want := body(string(source), string(m[1])); string(m[2]) != want {
+				t.Errorf("%s shows for %s\n%s\nwant what runs:\n%s", file, m[1], m[2], want)
+			}
 		}
 	}
+}
+
+// body returns what an example does, as it is shown.
+func body(source, name string) string {
+	_, body, _ := strings.Cut(source, "\nfunc "+name+"() {\n")
+	body, _, _ = strings.Cut(body, "\n}\n")
+	body, _, _ = strings.Cut(body, "\n\t// Output:")
+	return strings.TrimRight(regexp.MustCompile(`(?m)^\t`).ReplaceAllString(body, ""), "\n") + "\n"
 }
 
 // TestReadmeCallsByGRPC holds the README's grpcurl command to the one that the server prints, which TestTheFirstStart… runs.

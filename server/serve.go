@@ -19,6 +19,7 @@ import (
 	"github.com/goodship/goodship/server/store/bolt"
 	"github.com/goodship/goodship/server/support"
 	"github.com/goodship/goodship/server/telemetry"
+	"github.com/goodship/goodship/server/webhook"
 )
 
 // What lies in the data folder, beside what the store puts there.
@@ -98,7 +99,10 @@ func (c *config) serve(ctx context.Context, p *place, kept *bolt.Store, l *rpc.L
 	if how.OperatorKey, err = operatorKey(filepath.Join(p.data, operatorKeyName), how.Log); err != nil {
 		return err
 	}
-	svc, err := support.New(kept, support.Options{Log: how.Log, OverduePerSecond: c.OverdueRate, MeterProvider: how.MeterProvider})
+	svc, err := support.New(kept, support.Options{
+		Log: how.Log, OverduePerSecond: c.OverdueRate, ApologiesPerSecond: c.ApologiesPerSecond, MeterProvider: how.MeterProvider,
+		Webhooks: webhook.Options{AllowHTTP: c.WebhookHTTP, AllowAddresses: c.WebhookNetworks},
+	})
 	if err != nil {
 		return err
 	}

@@ -101,19 +101,21 @@ func foreignIDsInBodies(p *product) {
 		"ListConversations: owner_id":    func() { p.listsNone(us, &goodshipv1.ListConversationsRequest{OwnerId: mate}) },
 		"ListConversations: external_id": func() { p.listsNone(us, &goodshipv1.ListConversationsRequest{ExternalId: "case-of-nobody"}) },
 		"WatchDesk: owner_id":            func() { p.gets(us, &goodshipv1.WatchDeskRequest{OwnerId: mate}, ok) }, // and nothing comes
-		"UpdateConversation: conversation.incident_id": func() { // kept as it is sent; there are no incidents yet
+		"UpdateConversation: conversation.incident_id": func() {
 			p.gets(us, &goodshipv1.UpdateConversationRequest{
-				ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{IncidentId: "inc_abroad"}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"incident_id"}},
-			}, "InvalidArgument INVALID_REQUEST")
+				ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{IncidentId: far.declared()}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"incident_id"}},
+			}, "NotFound INCIDENT_NOT_FOUND")
 		},
 	}
+	maps.Copy(tried, foreignAmends(p, far, id, sailor))
 	inMatrix := func(f string) bool {
 		name, field, _ := strings.Cut(f, ": ")
 		return field == "conversation_id" || field == "request_id" || strings.Contains(methods()[name].path, "{"+field+"}") ||
-			slices.Contains([]string{"CreateToken", "RevokeTokens"}, name)
+			slices.Contains([]string{"CreateToken", "RevokeTokens"}, name) ||
+			slices.Contains([]string{"AddAffectedCustomers: incident_id", "GetAllowance: agent_id", "SettleCredits: settlements.credit_id"}, f)
 	}
 	for _, f := range fieldsWhere(func(f protoreflect.FieldDescriptor) bool {
-		return strings.HasSuffix(string(f.Name()), "_id") && !outputOnly(f)
+		return (strings.HasSuffix(string(f.Name()), "_id") || strings.HasSuffix(string(f.Name()), "_ids")) && !outputOnly(f)
 	}) {
 		if tried[f] == nil && !inMatrix(f) {
 			p.t.Errorf("nobody tries another workspace's id in %s", f)
@@ -179,7 +181,7 @@ var customersHave = []string{
 	"CreateConversation", "GetConversation", "ListConversations", "SetPersona",
 	"SendMessage", "GetMessage", "ListMessages", "EditMessage", "RedactMessage", "MarkRead",
 	"ConfirmResolution", "RejectResolution", "GetResolution", "ListResolutions", "RateConversation",
-	"WatchConversation", "GetWait", "SendSignal",
+	"WatchConversation", "GetWait", "SendSignal", "GetCredit", "ListCredits",
 	"SignInVisitor",
 }
 
@@ -228,6 +230,8 @@ var (
 		"WatchConversation":  {"conversation_id", "cursor"},
 		"GetWait":            {"conversation_id"},
 		"SendSignal":         {"conversation_id", "kind"},
+		"GetCredit":          {"credit_id"},
+		"ListCredits":        {"conversation_id", "customer_id", "state", "page_size", "page_token"}, // customer_id is their own, or refused: othersAmendsAreHidden
 		"SignInVisitor":      {"visitor_token"},
 	}
 	refusedFields = map[string]proto.Message{
@@ -401,11 +405,13 @@ func othersMessagesStay(p *product) {
 // notesShowNowhere compares all that a customer reads before and after what agents do among themselves.
 func notesShowNowhere(p *product) {
 	o := replied(p, p.cast(caller{}, false))
+	p.do(p.agent(ada), grant(o.id, euros(1)))
 	see := func() string {
 		s := ""
 		for _, req := range []proto.Message{
 			&goodshipv1.ListConversationsRequest{}, &goodshipv1.GetConversationRequest{ConversationId: o.id},
 			&goodshipv1.ListMessagesRequest{ConversationId: o.id}, &goodshipv1.ListResolutionsRequest{ConversationId: o.id},
+			&goodshipv1.ListCreditsRequest{},
 		} {
 			for _, transport := range []string{"gRPC", "REST"} {
 				s += p.over(transport, caller{credential: p.customer(kim)}, req).text() + "\n"
@@ -443,6 +449,10 @@ func amongThemselves(p *product, id string) {
 		ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{Labels: []string{"inner"}, Context: map[string]string{"inner": "inner"}},
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels", "context"}},
 	})
+	p.do(p.agent(lea), &goodshipv1.UpdateConversationRequest{
+		ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{Hold: true, IncidentId: p.declared()},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"hold", "incident_id"}},
+	})
 	p.do(us, &goodshipv1.HandOverConversationRequest{ConversationId: id, ToAgentId: ben, Brief: "inner"})
 	p.do(p.agent(ben), &goodshipv1.AcceptHandOverRequest{ConversationId: id})
 }
@@ -457,7 +467,7 @@ func customerViewIsOne(p *product) {
 		&goodshipv1.GetConversationRequest{ConversationId: o.id}, &goodshipv1.ListConversationsRequest{},
 		&goodshipv1.ListMessagesRequest{ConversationId: o.id}, &goodshipv1.GetMessageRequest{ConversationId: o.id, Number: 2},
 		&goodshipv1.ListResolutionsRequest{ConversationId: o.id}, &goodshipv1.GetResolutionRequest{ConversationId: o.id, Number: 1},
-		&goodshipv1.GetWaitRequest{ConversationId: waits},
+		&goodshipv1.ListCreditsRequest{}, &goodshipv1.GetWaitRequest{ConversationId: waits},
 		&goodshipv1.SendSignalRequest{ConversationId: o.id, Kind: goodshipv1.SignalKind_SIGNAL_KIND_TYPING},
 	} {
 		all := p.ask(caller{credential: p.customer(kim)}, req)
@@ -552,8 +562,15 @@ func everything(p *product) object {
 	p.do(us, &goodshipv1.UpdateConversationRequest{
 		ConversationId: o.id, Conversation: &goodshipv1.ConversationUpdate{Labels: []string{"inner"}}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"labels"}},
 	})
+	credits := everyCredit(p, o.id)
+	sorry := object{id: p.declared()}
+	p.do(p.backend(), &goodshipv1.UpdateConversationRequest{
+		ConversationId: o.id, Conversation: &goodshipv1.ConversationUpdate{IncidentId: sorry.id}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"incident_id"}},
+	})
+	p.do(p.backend(), &goodshipv1.BatchAddAffectedCustomersRequest{IncidentId: sorry.id, Customers: passengers(kim)})
+	p.sent(&sorry)
 	proposal := proposal(object{id: o.id, revision: p.get(o.id).Revision}).(*goodshipv1.ProposeResolutionRequest)
-	proposal.MadeRight = "A month for free"
+	proposal.MadeRight, proposal.FoundFirst, proposal.CreditIds = "A month for free", true, credits
 	p.do(us, proposal)
 	p.do(kims, &goodshipv1.ConfirmResolutionRequest{ConversationId: o.id})
 	p.do(kims, &goodshipv1.RateConversationRequest{ConversationId: o.id, Rating: &goodshipv1.Rating{Solved: proto.Bool(true), Personal: 5, Easy: 4, Comment: "Aye"}})

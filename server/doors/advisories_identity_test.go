@@ -132,6 +132,7 @@ func tokensBelongToTheirMaker(p *product) {
 		p.gets(try.credential, &goodshipv1.ListConversationsRequest{PageSize: 1, PageToken: try.token}, refused)
 	}
 	p.gets(p.customer(kim), &goodshipv1.ListConversationsRequest{PageSize: 1, PageToken: kims, State: goodshipv1.State_STATE_WAITING}, refused)
+	p.gets(p.customer(kim), &goodshipv1.ListCreditsRequest{PageSize: 1, PageToken: kims}, refused)
 
 	// The same request id is another's with each caller, workspace and conversation.
 	seen := map[string]bool{}
@@ -142,6 +143,7 @@ func tokensBelongToTheirMaker(p *product) {
 		}
 		seen[made.Id] = true
 	}
+	tokensOfAmends(p, far)
 }
 
 // nothingIsRemembered uses what was good a moment ago.

@@ -60,7 +60,7 @@ var advisories = []advisory{
 	{20, []string{"CVE-2020-10101 (Zammad)"}, "a frame that is no JSON stops the server",
 		"whatever bytes come to a listener, the next call is answered", rawBytesStopNothing},
 	{21, []string{"CVE-2021-42091 (Zammad)", "CVE-2026-56227 (Capgo)", "GHSA-r2x7-427f-rq69 (ech0)", "CVE-2026-22247 (GLPI)", "CVE-2026-75511 (Novu)"},
-		"webhook URLs reach inside, by names, redirects and previews", "there are no webhooks, and nothing is fetched", nothingIsFetched},
+		"webhook URLs reach inside, by names, redirects and previews", "where events are sent is on the open internet, by its URI and by its address; what it replies is shown nowhere", webhooksStayOutside},
 	{22, []string{"CVE-2026-3473 (Mattermost)"}, "a file hidden by one API is shown by another",
 		"one conversation by every way there is to it", everyRouteHides},
 	{23, []string{"CVE-2026-1629 (Mattermost)"}, "a cached preview outlives the access",

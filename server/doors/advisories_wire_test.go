@@ -58,6 +58,14 @@ func nothingIsFetched(p *product) {
 		"UpdateWorkspace: workspace.contact_points.value": func() {
 			p.do(p.backend(), settings(&goodshipv1.Workspace{ContactPoints: []*goodshipv1.ContactPoint{page}}, "contact_points"))
 		},
+		"CreateWebhookEndpoint: webhook_endpoint.uri": func() {
+			p.gets(p.backend(), &goodshipv1.CreateWebhookEndpointRequest{WebhookEndpoint: &goodshipv1.WebhookEndpoint{Uri: uri}}, "InvalidArgument INVALID_REQUEST")
+		},
+		"UpdateWebhookEndpoint: webhook_endpoint.uri": func() {
+			p.gets(p.backend(), &goodshipv1.UpdateWebhookEndpointRequest{
+				WebhookEndpointId: p.endpoint().id, WebhookEndpoint: &goodshipv1.WebhookEndpoint{Uri: uri}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"uri"}},
+			}, "InvalidArgument INVALID_REQUEST")
+		},
 		"UpdateWorkspace: workspace.allowed_origins": func() {
 			p.do(p.backend(), settings(&goodshipv1.Workspace{AllowedOrigins: []string{strings.TrimSuffix(uri, "/fetched")}}, "allowed_origins"))
 		},
@@ -256,6 +264,7 @@ func outputOnlyIsIgnored(p *product) {
 	if r := p.do(p.customer(kim), &goodshipv1.GetResolutionRequest{ConversationId: rated.id, Number: 1}).(*goodshipv1.Resolution).Rating; r.UpdateTime != nil || !r.CreateTime.AsTime().After(then.AsTime()) {
 		p.t.Errorf("a rating took what only the server sets: %v", r)
 	}
+	outputOnlyOfAmends(p)
 }
 
 // rawBytes are what is no call.

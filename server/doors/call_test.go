@@ -44,6 +44,9 @@ func (m method) full() string { return "/goodship.v1." + m.service + "/" + m.nam
 // isWatch reports whether it tells of what happens, without end.
 func (m method) isWatch() bool { return m.desc.Output().Name() == "WatchUpdate" }
 
+// isEvents reports whether REST answers with server-sent events.
+func (m method) isEvents() bool { return m.desc.IsStreamingServer() && m.path != "" }
+
 // methods are all methods of the contract, by their names, which are unique.
 var methods = sync.OnceValue(func() map[string]method {
 	all := map[string]method{}
@@ -146,7 +149,8 @@ func refused(s *statusv1.Status) answer {
 	return a
 }
 
-// overGRPC makes a call on a connection, of a stream too: its reply is then the last message, of a watch the first.
+// overGRPC makes a call on a connection, of a stream too: its reply is then the last message, of a watch the first. A stream of
+// requests is the one twice.
 func overGRPC(ctx context.Context, conn grpc.ClientConnInterface, c credential, req proto.Message) answer {
 	if c.token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)
@@ -159,9 +163,12 @@ func overGRPC(ctx context.Context, conn grpc.ClientConnInterface, c credential, 
 	m := named(req)
 	reply := message(m.desc.Output())
 	var err error
-	if m.desc.IsStreamingServer() {
+	switch {
+	case m.desc.IsStreamingServer():
 		err = drain(ctx, conn, m, req, reply)
-	} else {
+	case m.desc.IsStreamingClient():
+		err = feed(ctx, conn, m, req, reply)
+	default:
 		err = conn.Invoke(ctx, m.full(), req, reply)
 	}
 	if err != nil {
@@ -194,6 +201,23 @@ func drain(ctx context.Context, conn grpc.ClientConnInterface, m method, req, re
 	}
 }
 
+// feed sends a request twice, and reads the reply.
+func feed(ctx context.Context, conn grpc.ClientConnInterface, m method, req, reply proto.Message) error {
+	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, m.full())
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if err := s.SendMsg(req); err != nil && !errors.Is(err, io.EOF) { // EOF: why, is received
+			return err
+		}
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	return s.RecvMsg(reply)
+}
+
 // overREST makes a call at an address, as in `http://127.0.0.1:8080`. Headers are names and values in turn.
 func overREST(ctx context.Context, client *http.Client, base string, c credential, req proto.Message, headers ...string) (answer, error) {
 	r, err := restRequest(ctx, base, req)
@@ -214,9 +238,8 @@ func overREST(ctx context.Context, client *http.Client, base string, c credentia
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusOK && named(req).isWatch() {
-		update, err := (&events{body: bufio.NewReader(resp.Body)}).next()
-		return answer{reply: update}, err
+	if resp.StatusCode == http.StatusOK && named(req).isEvents() {
+		return lastEvent(named(req), &events{body: bufio.NewReader(resp.Body)})
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -231,6 +254,23 @@ func overREST(ctx context.Context, client *http.Client, base string, c credentia
 		return answer{}, fmt.Errorf("HTTP %d %s: %w", resp.StatusCode, body, err)
 	}
 	return refused(s), nil
+}
+
+// lastEvent reads a stream of events to its end, a watch until it is open, and returns what came last.
+func lastEvent(m method, e *events) (answer, error) {
+	for last := (answer{}); ; {
+		reply := message(m.desc.Output())
+		err := e.read(reply)
+		switch {
+		case errors.Is(err, io.EOF) && last.reply != nil:
+			return last, nil
+		case status.Code(err) != codes.Unknown && err != nil:
+			return refused(status.Convert(err).Proto()), nil
+		case err != nil || m.isWatch():
+			return answer{reply: reply}, err
+		}
+		last = answer{reply: reply}
+	}
 }
 
 var pathField = regexp.MustCompile(`\{([a-z_]+)\}`)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,7 +46,8 @@ const (
 var plants = map[string]string{
 	"text": "canary text", "brief": "canary brief", "done": "canary done", "made_right": "canary right", "comment": "canary comment", "failure": "canary failure",
 	"subject": "canary subject", "reason": "canary reason", "brand_voice": "canary voice", "display_name": "Canary", "avatar_uri": "https://canary.example.com/a.png",
-	"request_id": "canary-request-",
+	"request_id": "canary-request-", "what_happened": "canary happened", "what_we_did": "canary did", "nothing_to_do": "canary nothing", "description": "canary description",
+	"billing_reference": "canary bill", "refusal": "canary refusal", "uri": "https://canary.example.com/hook?canary=canary",
 }
 
 // plant puts canaries into a request, wherever something can be written.
@@ -54,6 +58,7 @@ func (p *product) plant(req proto.Message) proto.Message {
 		f := fields.Get(i)
 		word, there := plants[string(f.Name())]
 		switch {
+		case f.ContainingOneof() != nil && !m.Has(f):
 		case there && f.Kind() == protoreflect.StringKind:
 			if strings.HasSuffix(word, "-") {
 				word = p.fresh(word)
@@ -64,6 +69,12 @@ func (p *product) plant(req proto.Message) proto.Message {
 			m.Mutable(f).List().Append(protoreflect.ValueOfMessage(file.ProtoReflect()))
 		case f.Name() == "context":
 			m.Mutable(f).Map().Set(protoreflect.ValueOfString("canary-key").MapKey(), protoreflect.ValueOfString("canary value"))
+		case f.Name() == "attributes":
+			m.Mutable(f).Map().Set(protoreflect.ValueOfString("canary_key").MapKey(), protoreflect.ValueOfString("canary value"))
+		case f.IsList() && f.Message() != nil:
+			for i := range m.Get(f).List().Len() {
+				p.plant(m.Get(f).List().Get(i).Message().Interface())
+			}
 		case f.Message() != nil && !f.IsMap() && !f.IsList() && m.Has(f):
 			p.plant(m.Mutable(f).Message().Interface())
 		}
@@ -97,7 +108,7 @@ func newFlock(p *product) *flock {
 	hs, ed := p.newSigner(goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER, false), p.newSigner(goodshipv1.TokenKind_TOKEN_KIND_LEADER, true)
 	visitor := p.newSession(p.page, "")
 	f := &flock{product: p, held: map[string]int{}, callers: []caller{
-		{name: "backend", kind: backends, credential: p.backend(), scopes: []goodshipv1.Scope{act, admin}},
+		{name: "backend", kind: backends, credential: p.backend(), scopes: scopes},
 		{name: "agent", kind: agents, person: mate, credential: bearer(p.newToken(&goodshipv1.CreateTokenRequest{AgentId: mate}))},
 		{name: "leader", kind: leaders, person: chief, credential: bearer(ed.token(chief))},
 		{name: "customer", kind: customers, person: guest, credential: bearer(hs.token(guest))},
@@ -160,11 +171,56 @@ func (f *flock) everyCall() {
 				f.tellsNothing(fmt.Sprintf("%s as %s over %s", name, c.name, transport), c, req, a)
 				if a.status == nil {
 					f.held[named(req).name]++
+					f.keeps(named(req).name, a)
 					if r.after != nil {
 						r.after(f.product, a)
 					}
 				}
 			}
+		}
+	}
+}
+
+// keeps takes in the secret of a reply: no other may show one.
+func (f *flock) keeps(name string, a answer) {
+	f.t.Helper()
+	shows, _ := a.reply.(interface{ GetSecret() string })
+	switch {
+	case shows != nil && strings.HasPrefix(shows.GetSecret(), "whsec_"):
+		f.secrets = append(f.secrets, shows.GetSecret())
+	case strings.Contains(a.text(), "whsec_"):
+		f.t.Errorf("%s shows a secret of webhooks: %s", name, a.text())
+	}
+}
+
+// hooks makes endpoints that are told of all that happens: two that take it, by view, one that redirects and one that refuses, with
+// canaries in their replies. What it returns waits until all four were tried, and ends them.
+func (f *flock) hooks() (end func()) {
+	f.t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "https://canary.example.com/elsewhere")
+		w.Header().Set("X-Canary", canary)
+		code, _ := strconv.Atoi(r.URL.Query().Get("code"))
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, "canary reply")
+	}))
+	f.t.Cleanup(s.Close)
+	ids := map[string]string{}
+	for _, code := range []string{"200", "201", "302", "500"} {
+		req := &goodshipv1.CreateWebhookEndpointRequest{WebhookEndpoint: &goodshipv1.WebhookEndpoint{Uri: s.URL + "/canary?canary=canary&code=" + code, Description: canary}}
+		if code == "201" {
+			req.WebhookEndpoint.View = goodshipv1.WebhookView_WEBHOOK_VIEW_FULL
+		}
+		made := f.do(f.backend(), req).(*goodshipv1.CreateWebhookEndpointResponse)
+		ids[code], f.secrets = made.WebhookEndpoint.Id, append(f.secrets, made.Secret)
+	}
+	return func() {
+		f.t.Helper()
+		for code, id := range ids {
+			if d := f.tried(id); strconv.Itoa(int(d.GetStatusCode())) != code || strings.Contains(answer{reply: d}.text(), canary) {
+				f.t.Errorf("the endpoint that says %s: got the delivery %v", code, d)
+			}
+			f.do(f.backend(), &goodshipv1.DeleteWebhookEndpointRequest{WebhookEndpointId: id})
 		}
 	}
 }
@@ -386,10 +442,11 @@ func TestCanaries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWatch(t, variables...)
-			f := newFlock(newProduct(t, newHouse(t, w.options()...), "canary-product"))
-			updates := f.watchAll()
+			f := newFlock(newProduct(t, newHouse(t, append(w.options(), withWebhooks(nil))...), "canary-product"))
+			updates, hooked := f.watchAll(), f.hooks()
 			f.everyCall()
 			f.badCalls()
+			hooked()
 			for watch, text := range updates() {
 				if !strings.Contains(text, plants["text"]) {
 					t.Errorf("%s told no canary, so nothing is known of it: %s", watch, text)

@@ -80,9 +80,26 @@ func (c caller) side() goodshipv1.SenderKind {
 }
 
 const (
-	act   = goodshipv1.Scope_SCOPE_ACT
-	admin = goodshipv1.Scope_SCOPE_ADMIN
+	act       = goodshipv1.Scope_SCOPE_ACT
+	admin     = goodshipv1.Scope_SCOPE_ADMIN
+	billing   = goodshipv1.Scope_SCOPE_CREDITS
+	incidents = goodshipv1.Scope_SCOPE_INCIDENTS_SEND
+	privacy   = goodshipv1.Scope_SCOPE_PRIVACY
 )
+
+// scopes are all that there are.
+var scopes = []goodshipv1.Scope{act, admin, billing, incidents, privacy}
+
+// scopedCallers are backends with a key of one scope each.
+func (p *product) scopedCallers() []caller {
+	p.t.Helper()
+	var all []caller
+	for _, s := range scopes {
+		name := "backend with " + strings.TrimPrefix(s.String(), "SCOPE_")
+		all = append(all, caller{name: name, kind: backends, credential: credential{token: p.newKey(s).Secret}, scopes: []goodshipv1.Scope{s}})
+	}
+	return all
+}
 
 // keyCallers are who comes with an API key, and who comes with nothing.
 func (p *product) keyCallers() []caller {
@@ -96,13 +113,11 @@ func (p *product) keyCallers() []caller {
 	plain := p.newKey().Secret
 	p.do(p.backend(), &goodshipv1.DisableAgentRequest{AgentId: jo})
 
-	return []caller{
+	return append(p.scopedCallers(), []caller{
 		{name: "nobody", refused: none},
 		{name: "nobody, for an agent", credential: credential{actFor: "agent/" + lea}, refused: none},
-		{name: "backend", kind: backends, credential: p.backend(), scopes: []goodshipv1.Scope{act, admin}},
+		{name: "backend", kind: backends, credential: p.backend(), scopes: scopes},
 		{name: "backend without scopes", kind: backends, credential: credential{token: plain}},
-		{name: "backend with ACT", kind: backends, credential: credential{token: p.newKey(act).Secret}, scopes: []goodshipv1.Scope{act}},
-		{name: "backend with ADMIN", kind: backends, credential: credential{token: p.newKey(admin).Secret}, scopes: []goodshipv1.Scope{admin}},
 		{name: "backend with an unknown key", credential: credential{token: plain[:len(plain)-3] + "aaa"}, refused: invalid},
 		{name: "backend with a revoked key", credential: credential{token: revoked.Secret}, refused: gone},
 		{name: "backend with an expired key", credential: credential{token: short}, refused: expired},
@@ -116,7 +131,7 @@ func (p *product) keyCallers() []caller {
 		{name: "disabled agent", credential: p.agent(jo), refused: "PermissionDenied AGENT_DISABLED"},
 		{name: "unknown agent", credential: p.agent("nobody"), refused: "PermissionDenied AGENT_NOT_FOUND"},
 		{name: "customer", kind: customers, person: kim, credential: p.customer(kim)},
-	}
+	}...)
 }
 
 // tokenCallers are who comes with a token: a JWT, or one that the server made.

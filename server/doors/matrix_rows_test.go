@@ -1,8 +1,11 @@
 package doors_test
 
 import (
+	"maps"
+
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/faketime"
+	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -53,6 +56,8 @@ type row struct {
 	absent outcomes
 	// said returns who the reply says that the caller is, where it does: the side that the call was taken for.
 	said func(reply proto.Message) goodshipv1.SenderKind
+	// item returns why the one thing that a call is about was not done, nil if it was, where the reply says that of each.
+	item func(reply proto.Message) *statusv1.Status
 	// after undoes what a call did that would keep the next one from succeeding.
 	after func(p *product, a answer)
 	// alone gives the row a product of its own, for calls that reach whatever is there, or make what others must not find.
@@ -69,7 +74,18 @@ const (
 )
 
 // table has a row for each method; one that has several sides has a row for each, named after a slash.
-var table = map[string]row{
+var table = joined(talkRows, rightRows)
+
+func joined(parts ...map[string]row) map[string]row {
+	all := map[string]row{}
+	for _, part := range parts {
+		maps.Copy(all, part)
+	}
+	return all
+}
+
+// talkRows are the rows of all but what makes good.
+var talkRows = map[string]row{
 	// ConversationService
 
 	"CreateConversation": {callers: everyone, of: customer, alone: true,

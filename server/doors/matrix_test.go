@@ -77,6 +77,7 @@ func newMatrix(t *testing.T, h *house) *matrix {
 	for p := range m.callers {
 		p.wake()
 	}
+	m.quiet.lull()
 	return m
 }
 
@@ -182,6 +183,9 @@ func (m *matrix) inside(r row, c caller) {
 			what := label(c, transport, col, req)
 			before := m.look(r, col, o)
 			a := m.home.over(transport, c, req)
+			if r.item != nil && a.status == nil && r.item(a.reply) != nil {
+				a = refused(r.item(a.reply))
+			}
 			m.home.expect(what, a, want)
 			m.home.leaksNothing(what, c, req, a)
 			if a.status == nil {

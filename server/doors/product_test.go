@@ -90,6 +90,7 @@ func populate(t *testing.T, h *house, name, workspace, key string) *product {
 	p.knows(kim)
 	p.knows(lou)
 	p.page = p.newPage().ApiKey.PublishableKey
+	p.mayGive()
 	return p
 }
 
@@ -146,6 +147,7 @@ func (p *product) image() string {
 	p.t.Helper()
 	var b strings.Builder
 	b.WriteString(p.directory())
+	b.WriteString(p.amends())
 	list := &goodshipv1.ListConversationsRequest{PageSize: 100}
 	for {
 		page := p.do(p.backend(), list).(*goodshipv1.ListConversationsResponse)
@@ -164,6 +166,7 @@ func (p *product) conversation(id string) string {
 	return p.read(p.backend(), &goodshipv1.GetConversationRequest{ConversationId: id}) +
 		p.read(p.backend(), &goodshipv1.ListMessagesRequest{ConversationId: id, PageSize: 100}) +
 		p.read(p.backend(), &goodshipv1.ListResolutionsRequest{ConversationId: id, PageSize: 100}) +
+		p.read(p.backend(), &goodshipv1.ListCreditsRequest{ConversationId: id, PageSize: 100}) +
 		p.read(p.agent(ada), &goodshipv1.ListNotesRequest{ConversationId: id, PageSize: 100})
 }
 

@@ -9,8 +9,10 @@ import (
 
 // object is what a call is about.
 type object struct {
-	// id is the conversation's, agent's, customer's or key's; or a token.
+	// id is the conversation's, agent's, customer's, key's or another thing's; or a token.
 	id string
+	// token is that of an incident's preview.
+	token string
 	// revision is the conversation's, number that of the last message said in it.
 	revision, number int32
 	// colleague is an agent in the story who does not own the conversation.

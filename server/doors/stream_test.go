@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // updates are what a watch tells, over gRPC or REST. A status is an error.
@@ -40,10 +42,16 @@ type events struct {
 
 // next returns the next update, or what an event of the name `error` says.
 func (e *events) next() (*goodshipv1.WatchUpdate, error) {
+	u := &goodshipv1.WatchUpdate{}
+	return u, e.read(u)
+}
+
+// read reads the next event into a message, whose cursor must be the event's id.
+func (e *events) read(m proto.Message) error {
 	for {
 		fields, err := e.event()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		data, there := fields["data"]
 		if !there {
@@ -52,18 +60,17 @@ func (e *events) next() (*goodshipv1.WatchUpdate, error) {
 		if fields["event"] == "error" {
 			s := &statusv1.Status{}
 			if err := protojson.Unmarshal([]byte(data), s); err != nil {
-				return nil, err
+				return err
 			}
-			return nil, status.ErrorProto(s)
+			return status.ErrorProto(s)
 		}
-		u := &goodshipv1.WatchUpdate{}
-		if err := protojson.Unmarshal([]byte(data), u); err != nil {
-			return nil, err
+		if err := protojson.Unmarshal([]byte(data), m); err != nil {
+			return err
 		}
-		if u.Cursor != fields["id"] {
-			return nil, fmt.Errorf("the id is %q and the cursor %q", fields["id"], u.Cursor)
+		if cursor := m.(interface{ GetCursor() string }).GetCursor(); cursor != fields["id"] {
+			return fmt.Errorf("the id is %q and the cursor %q", fields["id"], cursor)
 		}
-		return u, nil
+		return nil
 	}
 }
 
@@ -210,6 +217,9 @@ func (p *product) goesOn(all []opened, end string, c credential, from func(curso
 func momentsShowNowhere(t *testing.T) {
 	p := newProduct(t, newHouse(t), "home")
 	o := replied(p, p.cast(caller{}, false))
+	overdue := grant(o.id, euros(1))
+	overdue.SettleByTime = timestamppb.New(p.clock.Now().Add(time.Second))
+	p.do(p.agent(ada), overdue)
 	seen := p.do(p.customer(kim), &goodshipv1.GetConversationRequest{ConversationId: o.id}).(*goodshipv1.Conversation)
 	all := append(p.open(t.Context(), p.customer(kim), mine("")), p.open(t.Context(), p.customer(kim), &goodshipv1.WatchConversationRequest{ConversationId: o.id})...)
 	for _, w := range all[2:] {
@@ -221,8 +231,8 @@ func momentsShowNowhere(t *testing.T) {
 	}
 	desks := p.open(t.Context(), p.agent(ben), desk(""))
 	amongThemselves(p, o.id)
-	for range 5 {
-		desks[0].tells() // what happened has been told to those who may know
+	p.clock.Jump(time.Second)
+	for desks[0].tells().GetEvent().GetCreditOverdue() == nil { // what happened has been told to those who may know
 	}
 	p.says(p.agent(ben), o.id)
 	for _, w := range all {

@@ -30,11 +30,11 @@ func TestLive(t *testing.T) {
 	defer c.leave()
 	c.gather(t)
 	s.load(c)
-	s.server.stop()
-	c.catchUp(t, read(t, s.server.data))
-	s.server.stop()
+	s.server.Stop()
+	c.catchUp(t, read(t, s.server.Data))
+	s.server.Stop()
 	c.leave()
-	w := read(t, s.server.data)
+	w := read(t, s.server.Data)
 	w.mustHold(t, &s.ledger)
 	c.judge(t, w)
 	s.report(c)
@@ -50,8 +50,8 @@ func (s *scene) load(c *crowd) {
 	rng, each := s.random("killer", 0), *deliveries/(*kills+1)
 	for i := range *kills {
 		s.await(ctx, each*(i+1)+rng.Int64N(each/2+1))
-		s.server.kill()
-		s.server.start()
+		s.server.Kill()
+		s.server.Start()
 	}
 	s.await(ctx, *deliveries)
 	stop()
@@ -128,7 +128,7 @@ func (c *crowd) desks() (all []*watcher) {
 func (s *scene) newWatcher(i int, of scope) *watcher {
 	w := &watcher{
 		scene: s, name: fmt.Sprintf("watcher %d of %+v", i, of), of: of, rng: s.random("watcher", i), conn: s.conns[i%len(s.conns)],
-		messages: map[numbered]uint64{}, marks: map[reader]int32{}, ready: make(chan struct{}),
+		messages: map[numbered]uint64{}, marks: map[reader]int32{}, ready: make(chan struct{}), heard: make(chan struct{}, 1),
 	}
 	w.by = []way{byHTTP, byGRPC, bySDK, byGRPC}[i/5%4]
 	return w
@@ -175,10 +175,10 @@ func (c *crowd) revisions(t *testing.T) (staff, public map[string]int32) {
 func (c *crowd) catchUp(t *testing.T, w *truth) {
 	t.Helper()
 	c.owed = w
-	c.server.start()
+	c.server.Start()
 	for _, one := range c.all {
 		want, marks := w.entries(one.of), w.marksOf(one.of)
-		c.untilStill(func() bool { return one.has(want, marks) })
+		c.untilStill(one, func() bool { return one.has(want, marks) })
 		if !one.has(want, marks) {
 			one.mu.Lock()
 			defer one.mu.Unlock()
@@ -188,13 +188,19 @@ func (c *crowd) catchUp(t *testing.T, w *truth) {
 	}
 }
 
-// untilStill waits until something is so, or until nobody was told anything for long.
-func (s *scene) untilStill(so func() bool) {
-	at, since := s.delivered.Load(), time.Now()
-	for !so() && time.Since(since) < patience {
-		time.Sleep(5 * time.Millisecond)
-		if now := s.delivered.Load(); now != at {
-			at, since = now, time.Now()
+// untilStill waits until something is so that changes with what a watcher is told, or until nobody was told anything for long.
+func (s *scene) untilStill(w *watcher, so func() bool) {
+	patient := time.NewTicker(patience)
+	defer patient.Stop()
+	for at := s.delivered.Load(); !so(); {
+		select {
+		case <-w.heard:
+		case <-patient.C:
+			now := s.delivered.Load()
+			if now == at {
+				return
+			}
+			at = now
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,10 +13,8 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/processtest"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
@@ -26,7 +23,7 @@ import (
 type scene struct {
 	t      *testing.T
 	seed   uint64
-	server *server
+	server *processtest.Server
 	lines  lines
 	conns  []*grpc.ClientConn
 	web    *http.Client
@@ -63,11 +60,11 @@ const (
 func newScene(t *testing.T, seed uint64) *scene {
 	t.Helper()
 	s := &scene{t: t, seed: seed}
-	s.server = newServer(t, s.random("server", 0))
+	s.server = processtest.New(t, s.random("server", 0))
 	s.web = &http.Client{Transport: &http.Transport{DialContext: s.lines.dial, MaxIdleConnsPerHost: 4}}
 	t.Cleanup(s.web.CloseIdleConnections)
 	for range connections {
-		s.conns = append(s.conns, s.connect())
+		s.conns = append(s.conns, s.server.Conn(s.lines.dial))
 	}
 	for i := range writers / 2 {
 		s.customers, s.agents = append(s.customers, fmt.Sprintf("customer-%d", i)), append(s.agents, fmt.Sprintf("agent-%d", i))
@@ -81,26 +78,8 @@ func (s *scene) random(who string, number int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, sumOf(who)+uint64(number)))
 }
 
-func (s *scene) connect() *grpc.ClientConn {
-	quick := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.5, MaxDelay: 200 * time.Millisecond}, MinConnectTimeout: time.Second}
-	conn, err := grpc.NewClient("passthrough:///"+s.server.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(quick),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return s.lines.dial(ctx, "tcp", address) }),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)), grpc.WithDisableRetry())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-// as returns a context whose calls are somebody's: `customer/<id>`, `agent/<id>`, or with an empty string the backend's.
-func (s *scene) as(ctx context.Context, who string) context.Context {
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.server.key)
-	if who != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "goodship-act-for", who)
-	}
-	return ctx
-}
+// as returns a context whose calls are somebody's, as the server's As does.
+func (s *scene) as(ctx context.Context, who string) context.Context { return s.server.As(ctx, who) }
 
 // settle makes the agents and most customers' first conversations; a few customers are not known yet. What time does by itself
 // comes soon.

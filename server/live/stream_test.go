@@ -87,11 +87,11 @@ func (s *scene) overHTTP(ctx context.Context, of scope, cursor string, inHeader 
 	if inHeader {
 		query.Set("cursor", "stale")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.server.rest+path+"?"+query.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.server.REST+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+s.server.key)
+	req.Header.Set("Authorization", "Bearer "+s.server.Key)
 	if of.who != "" {
 		req.Header.Set("Goodship-Act-For", of.who)
 	}

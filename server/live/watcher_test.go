@@ -38,6 +38,8 @@ type watcher struct {
 	segments int
 	ready    chan struct{} // closed by the first update
 	once     sync.Once
+	// heard gets a token after each event and read mark.
+	heard chan struct{}
 }
 
 // way is how a watcher's streams come.
@@ -148,6 +150,12 @@ func (w *watcher) take(u *goodshipv1.WatchUpdate, opened int64) {
 		w.t.Errorf("%s: is told %v", w.name, u)
 	}
 	w.once.Do(func() { close(w.ready) })
+	if u.GetEvent() != nil || u.GetReadMark() != nil {
+		select {
+		case w.heard <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // told puts an event into the record. What was gone when the stream was opened must not be told.

@@ -64,7 +64,14 @@ const (
 	keyMethod     = goodshipv1.AdminService_CreateApiKey_FullMethodName
 	readMethod    = goodshipv1.MessageService_MarkRead_FullMethodName
 	personaMethod = goodshipv1.ConversationService_SetPersona_FullMethodName
+	settleMethod  = goodshipv1.CreditService_SettleCredits_FullMethodName
+	affectMethod  = goodshipv1.IncidentService_BatchAddAffectedCustomers_FullMethodName
 )
+
+// inc is an id that no incident has.
+const inc = "inc_00000000000000000000000000"
+
+const affectedPath = "/v1/incidents/" + inc + "/affectedCustomers:batchAdd"
 
 const messages = "/v1/conversations/" + conv + "/messages"
 
@@ -168,6 +175,15 @@ var requests = []bad{
 	{name: "an unknown field below", verb: "POST", path: messages, body: `{"attachments":[{"uri":"https://a.example/"},{"colour":"red"}]}`,
 		method: sendMethod, request: &goodshipv1.SendMessageRequest{ConversationId: conv, Attachments: []*goodshipv1.Attachment{{Uri: "https://a.example/"}, withUnknown(&goodshipv1.Attachment{})}},
 		code: codes.InvalidArgument, reason: "UNKNOWN_FIELD", http: 400, field: "attachments[1].999", restField: "attachments[1].colour", differ: true},
+	{name: "one of a choice is missing", verb: "POST", path: "/v1/credits:settle", body: `{"settlements":[{"creditId":"cred_00000000000000000000000000"}]}`, actFor: "-",
+		method: settleMethod, request: &goodshipv1.SettleCreditsRequest{Settlements: []*goodshipv1.Settlement{{CreditId: "cred_00000000000000000000000000"}}},
+		code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, field: "settlements[0].outcome"},
+	{name: "more than a call takes", verb: "POST", path: affectedPath, body: `{"customers":[` + strings.Repeat(`{"customerId":"a"},`, 1000) + `{"customerId":"a"}]}`, actFor: "-",
+		method: affectMethod, request: &goodshipv1.BatchAddAffectedCustomersRequest{IncidentId: inc, Customers: slices.Repeat([]*goodshipv1.AffectedCustomer{{CustomerId: "a"}}, 1001)},
+		code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, field: "customers"},
+	{name: "a name that is the server's", verb: "POST", path: affectedPath, body: `{"customers":[{"customerId":"a","attributes":{"credit":"a million"}}]}`, actFor: "-",
+		method: affectMethod, request: &goodshipv1.BatchAddAffectedCustomersRequest{IncidentId: inc, Customers: []*goodshipv1.AffectedCustomer{{CustomerId: "a", Attributes: map[string]string{"credit": "a million"}}}},
+		code: codes.InvalidArgument, reason: "INVALID_REQUEST", http: 400, field: `customers[0].attributes["credit"]`},
 	{name: "a conversation that is not there", verb: "GET", path: "/v1/conversations/" + conv,
 		method: getMethod, request: &goodshipv1.GetConversationRequest{ConversationId: conv},
 		code: codes.NotFound, reason: "CONVERSATION_NOT_FOUND", http: 404},

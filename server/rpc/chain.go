@@ -97,7 +97,7 @@ func (c *chain) checkRequest(ctx context.Context, m *method, req any) error {
 	return c.validate(msg)
 }
 
-// stream is the interceptor of calls whose replies are many. Its order is that of unary: the one request is checked when
+// stream is the interceptor of calls whose replies or requests are many. Its order is that of unary: a request is checked when
 // the method takes it in.
 func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if open(info.FullMethod) {
@@ -121,7 +121,7 @@ func (c *chain) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 // Caller does not lie on the stack for as long as the stream goes on.
 //
 //go:noinline
-func (c *chain) admitStream(ctx context.Context, ss grpc.ServerStream, fullMethod string) (_ *checkedStream, leave func(), err error) {
+func (c *chain) admitStream(ctx context.Context, ss grpc.ServerStream, fullMethod string) (_ grpc.ServerStream, leave func(), err error) {
 	m := c.methods[fullMethod]
 	ctx, caller, err := c.admit(ctx, m, fullMethod)
 	if err != nil {
@@ -133,7 +133,11 @@ func (c *chain) admitStream(ctx context.Context, ss grpc.ServerStream, fullMetho
 			return nil, nil, err
 		}
 	}
-	return &checkedStream{streamUntil{ss, ctx}, c, m}, leave, nil
+	checked := &checkedStream{streamUntil{ss, ctx}, c, m}
+	if m.requests {
+		return &requestStream{checkedStream: checked, caller: caller, fullMethod: fullMethod}, leave, nil
+	}
+	return checked, leave, nil
 }
 
 // serveOpen serves a stream that anybody may open. A health watch has no end of its own, so draining ends it.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -16,11 +17,16 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/support"
+	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 func reasonOf(err error) goodshipv1.ErrorReason {
@@ -34,7 +40,10 @@ func reasonOf(err error) goodshipv1.ErrorReason {
 // Every method × every kind of caller, with and without scopes: exactly what the contract says.
 func TestAccessIsWhatTheContractSays(t *testing.T) {
 	methods := everyMethod(t)
-	scopes := []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN}
+	var scopes []goodshipv1.Scope
+	for n := range goodshipv1.Scope_name {
+		scopes = append(scopes, goodshipv1.Scope(n))
+	}
 	for name, m := range methods {
 		for n := range goodshipv1.Caller_name {
 			kind := goodshipv1.Caller(n)
@@ -190,20 +199,58 @@ func TestAReplyThatReachesNobodyIsTheEndOfTheCall(t *testing.T) {
 	}
 }
 
-func TestAServiceThatTakesAStreamIsRefusedAtTheStart(t *testing.T) {
+func TestStreamsThatNothingBoundsAreRefusedAtTheStart(t *testing.T) {
 	for name, c := range map[string]struct {
-		stream  grpc.StreamDesc
-		refused bool
+		client, server, rest, refused bool
 	}{
-		"many requests": {grpc.StreamDesc{StreamName: "AddMessages", ClientStreams: true}, true},
-		"both ways":     {grpc.StreamDesc{StreamName: "Chat", ClientStreams: true, ServerStreams: true}, true},
-		"many replies":  {grpc.StreamDesc{StreamName: "WatchMessages", ServerStreams: true}, false},
+		"many requests":           {client: true},
+		"many requests over REST": {client: true, rest: true, refused: true},
+		"both ways":               {client: true, server: true, refused: true},
+		"many replies":            {server: true},
 	} {
-		desc := goodshipv1.MessageService_ServiceDesc
-		desc.Streams = []grpc.StreamDesc{c.stream}
-		if _, err := methodsOf([]service{{desc: &desc}}); (err != nil) != c.refused {
+		request := ".goodship.v1.SendMessageRequest"
+		m := &descriptorpb.MethodDescriptorProto{Name: proto.String("Do"), InputType: &request, OutputType: &request, ClientStreaming: &c.client, ServerStreaming: &c.server}
+		if c.rest {
+			m.Options = &descriptorpb.MethodOptions{}
+			proto.SetExtension(m.Options, annotations.E_Http, &annotations.HttpRule{Pattern: &annotations.HttpRule_Post{Post: "/v1/do"}, Body: "*"})
+		}
+		file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+			Name: proto.String("do.proto"), Dependency: []string{"goodship/v1/message_service.proto"},
+			Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Doer"), Method: []*descriptorpb.MethodDescriptorProto{m}}},
+		}, protoregistry.GlobalFiles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := methodOf(file.Services().Get(0).Methods().Get(0)); (err != nil) != c.refused {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A further message waits for its token, as long as its call goes on.
+func TestFurtherMessagesDraw(t *testing.T) {
+	now := time.Unix(0, 0)
+	l := DefaultLimits()
+	l.RatePerWorkspace = 1
+	rates := newRateLimiter(l, func() time.Time { return now })
+	backend := support.Caller{Kind: goodshipv1.Caller_CALLER_BACKEND, Workspace: "work_1"}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 5 {
+		if err := rates.await(over, backend, netip.Addr{}, "/m"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rates.await(over, backend, netip.Addr{}, "/m"); reasonOf(err) != goodshipv1.ErrorReason_ERROR_REASON_CALL_ENDED {
+		t.Errorf("without a token: %v", err)
+	}
+	operator := support.Caller{Kind: goodshipv1.Caller_CALLER_OPERATOR, Workspace: "work_1"}
+	if err := rates.await(over, operator, netip.Addr{}, "/m"); err != nil {
+		t.Errorf("an operator: %v", err)
+	}
+	now = now.Add(time.Second)
+	if err := rates.await(over, backend, netip.Addr{}, "/m"); err != nil {
+		t.Errorf("with one: %v", err)
 	}
 }
 

@@ -25,10 +25,10 @@ const eventPatience = 10 * time.Second
 // beginning of a stream of events: who lost it is to be back in a second. Browsers would take three.
 const beginning = "retry: 1000\n\n"
 
-// handleWatches puts server-sent events in the place of what the generated gateway would stream.
-func (g *gateway) handleWatches() error {
+// handleStreams puts server-sent events in the place of what the generated gateway would stream.
+func (g *gateway) handleStreams() error {
 	for fullMethod, m := range g.links.methods {
-		if !m.watch || m.route == nil {
+		if m.output == nil || m.route == nil {
 			continue
 		}
 		if err := g.mux.HandlePath(m.route.verb, m.route.pattern, g.events(fullMethod, m)); err != nil {
@@ -38,16 +38,16 @@ func (g *gateway) handleWatches() error {
 	return nil
 }
 
-// events answers with what a watch tells. What refuses it before its first update is an HTTP error like any other; what ends it
+// events answers with what a stream tells. What refuses it before its first item is an HTTP error like any other; what ends it
 // later is an event of the name `error`.
 func (g *gateway) events(fullMethod string, m *method) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, path map[string]string) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		out := &eventWriter{w: w, control: http.NewResponseController(w), patience: g.eventPatience}
-		in, err := g.watch(ctx, fullMethod, m, r, path)
+		in, err := g.open(ctx, fullMethod, m, r, path)
 		for err == nil {
-			err = out.pass(in)
+			err = out.pass(in, m)
 		}
 		switch {
 		case errors.Is(err, io.EOF) || out.broken:
@@ -60,9 +60,9 @@ func (g *gateway) events(fullMethod string, m *method) runtime.HandlerFunc {
 	}
 }
 
-// watch opens a watch as a request asks for it. The caller ends it by the context.
-func (g *gateway) watch(ctx context.Context, fullMethod string, m *method, r *http.Request, path map[string]string) (grpc.ClientStream, error) {
-	req, err := m.watchRequest(r, path)
+// open opens a stream as a request asks for it. The caller ends it by the context.
+func (g *gateway) open(ctx context.Context, fullMethod string, m *method, r *http.Request, path map[string]string) (grpc.ClientStream, error) {
+	req, err := m.streamRequest(r, path)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ func (g *gateway) watch(ctx context.Context, fullMethod string, m *method, r *ht
 	return in, in.CloseSend()
 }
 
-// watchRequest returns what a request, which was held against its method, asks for.
-func (m *method) watchRequest(r *http.Request, path map[string]string) (proto.Message, error) {
+// streamRequest returns what a request, which was held against its method, asks for.
+func (m *method) streamRequest(r *http.Request, path map[string]string) (proto.Message, error) {
 	req := m.input.New()
 	if err := runtime.PopulateQueryParameters(req.Interface(), r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
 		return nil, err
@@ -110,17 +110,30 @@ type eventWriter struct {
 	begun, broken bool
 }
 
-// pass writes the next update of a watch; io.EOF is its end.
-func (e *eventWriter) pass(in grpc.ClientStream) error {
-	var next frameSlot
-	if err := in.RecvMsg(&next); err != nil {
-		return err
-	}
-	text, err := next.Text(updateEvent)
+// pass writes the next item of a method's stream; io.EOF is its end.
+func (e *eventWriter) pass(in grpc.ClientStream, m *method) error {
+	text, err := m.next(in)
 	if err != nil {
 		return err
 	}
 	return e.write(text)
+}
+
+// next receives an item of the method's stream, and returns it as a server-sent event. What a watch tells is encoded once for all
+// who read it.
+func (m *method) next(in grpc.ClientStream) ([]byte, error) {
+	if m.watch {
+		var next frameSlot
+		if err := in.RecvMsg(&next); err != nil {
+			return nil, err
+		}
+		return next.Text(updateEvent)
+	}
+	item := m.output.New().Interface()
+	if err := in.RecvMsg(item); err != nil {
+		return nil, err
+	}
+	return itemEvent(item)
 }
 
 // write writes an event. A reader who has not taken it in when the patience is over loses the connection: the id of the last
@@ -153,13 +166,17 @@ func (e *eventWriter) begin() {
 }
 
 // updateEvent is an update as a server-sent event.
-func updateEvent(u *goodshipv1.WatchUpdate) ([]byte, error) {
-	data, err := marshalJSON(u)
+func updateEvent(u *goodshipv1.WatchUpdate) ([]byte, error) { return itemEvent(u) }
+
+// itemEvent is an item of a stream as a server-sent event, of which the id is the cursor, if it has one.
+func itemEvent(item proto.Message) ([]byte, error) {
+	data, err := marshalJSON(item)
 	if err != nil {
 		return nil, err
 	}
+	m := item.ProtoReflect()
 	var id string
-	if cursor := u.GetCursor(); cursor != "" {
+	if cursor := m.Get(stringField(m.Descriptor(), "cursor")).String(); cursor != "" {
 		id = "id: " + cursor
 	}
 	return event(id, data), nil

@@ -43,6 +43,9 @@ type fake struct {
 	goodshipv1.UnimplementedDeskServiceServer
 	goodshipv1.UnimplementedDirectoryServiceServer
 	goodshipv1.UnimplementedAdminServiceServer
+	goodshipv1.UnimplementedCreditServiceServer
+	goodshipv1.UnimplementedIncidentServiceServer
+	goodshipv1.UnimplementedInsightServiceServer
 	goodshipv1.UnimplementedOperatorServiceServer
 
 	ready       func() error
@@ -55,8 +58,10 @@ type fake struct {
 	upsertAgent func(context.Context, *goodshipv1.UpsertAgentRequest) (*goodshipv1.Agent, error)
 	check       func()
 	backup      func(grpc.ServerStreamingServer[goodshipv1.BackupStoreResponse]) error
+	export      func(*goodshipv1.ExportCustomerRequest, grpc.ServerStreamingServer[goodshipv1.ExportCustomerResponse]) error
 	watch       func(*goodshipv1.WatchConversationRequest, grpc.ServerStream) error
 	desk        func(*goodshipv1.WatchDeskRequest, grpc.ServerStream) error
+	affected    func(addStream) error
 }
 
 // Drain ends the watches that a test left open.
@@ -77,7 +82,7 @@ func (f *fake) Authenticate(_ context.Context, token, actFor string) (support.Ca
 	c := support.Caller{Kind: goodshipv1.Caller_CALLER_BACKEND, Workspace: "work_1", APIKeyID: "key_1"}
 	switch token {
 	case adminKey:
-		c.Scopes = []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN}
+		c.Scopes = []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN, goodshipv1.Scope_SCOPE_PRIVACY, goodshipv1.Scope_SCOPE_INCIDENTS_SEND, goodshipv1.Scope_SCOPE_CREDITS}
 	case plainKey:
 	default:
 		return c, fault.New(codes.Unauthenticated, goodshipv1.ErrorReason_ERROR_REASON_CREDENTIAL_INVALID, "No such key.")
@@ -143,6 +148,8 @@ func (f *fake) CreateWorkspace(_ context.Context, r *goodshipv1.CreateWorkspaceR
 	return &goodshipv1.CreateWorkspaceResponse{Workspace: &goodshipv1.Workspace{DisplayName: r.GetDisplayName()}}, nil
 }
 
+func (f *fake) AddAffectedCustomers(in addStream) error { return f.affected(in) }
+
 func (f *fake) CheckStore(context.Context, *goodshipv1.CheckStoreRequest) (*goodshipv1.CheckStoreResponse, error) {
 	if f.check != nil {
 		f.check()
@@ -166,6 +173,13 @@ func (f *fake) WatchConversation(r *goodshipv1.WatchConversationRequest, out grp
 		return out.SendMsg(progress("c0"))
 	}
 	return f.watch(r, out)
+}
+
+func (f *fake) ExportCustomer(r *goodshipv1.ExportCustomerRequest, out grpc.ServerStreamingServer[goodshipv1.ExportCustomerResponse]) error {
+	if f.export == nil {
+		return out.Send(&goodshipv1.ExportCustomerResponse{Cursor: "c0"})
+	}
+	return f.export(r, out)
 }
 
 func (f *fake) WatchDesk(r *goodshipv1.WatchDeskRequest, out grpc.ServerStreamingServer[goodshipv1.WatchUpdate]) error {

@@ -7,13 +7,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -201,16 +199,6 @@ func besiege(b testing.TB, c rpc.Config, encrypted bool) *besieged {
 		on.http = &http.Client{Transport: transport}
 	}
 	return on
-}
-
-// selfSigned returns what a server is encrypted with, and who trusts it.
-func selfSigned() (server, client *tls.Config) {
-	s := httptest.NewTLSServer(nil)
-	defer s.Close()
-	roots := x509.NewCertPool()
-	roots.AddCert(s.Certificate())
-	return &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12},
-		&tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
 }
 
 // overGRPC and overREST make a call of others.

@@ -28,6 +28,9 @@ type anybody struct {
 	goodshipv1.UnimplementedDeskServiceServer
 	goodshipv1.UnimplementedDirectoryServiceServer
 	goodshipv1.UnimplementedAdminServiceServer
+	goodshipv1.UnimplementedCreditServiceServer
+	goodshipv1.UnimplementedIncidentServiceServer
+	goodshipv1.UnimplementedInsightServiceServer
 	goodshipv1.UnimplementedOperatorServiceServer
 }
 
@@ -69,6 +72,16 @@ func FuzzREST(f *testing.F) {
 		{"POST", one + ":claim", "{}", "application/json; charset=utf-8", `W/"1"`},
 		{"PUT", "/v1/agents/jo%2Fjo", `{"displayName":"Jo","role":"ROLE_LEADER"}`, "text/plain", ""},
 		{"POST", "/v1/apiKeys", `{"displayName":"k","scopes":["SCOPE_ACT",99],"expireTime":"2026-01-02T03:04:05Z"}`, "application/json", "\x00"},
+		{"POST", one + "/credits", `{"amount":{"money":{"currencyCode":"EUR","units":"5","nanos":-1}},"reason":"x","settleByTime":"2026-01-02T03:04:05Z"}`, "application/json", "abc"},
+		{"POST", "/v1/credits:settle", `{"settlements":[{"creditId":"cred_00000000000000000000000000","billingReference":"b"},{"refusal":"r"}]}`, "application/json", ""},
+		{"GET", "/v1/credits?state=CREDIT_STATE_PENDING&customer_id=kim&page_size=1000", "", "", ""},
+		{"POST", "/v1/incidents", `{"incident":{"whatHappened":"x","fromTime":"2026-01-02T03:04:05Z","credit":{"basisPoints":1},"text":"{credit} {{"}}`, "application/json", ""},
+		{"PATCH", "/v1/incidents/inc_00000000000000000000000000?updateMask=text", `{"text":"{name}"}`, "application/json", `"1"`},
+		{"POST", "/v1/incidents/inc_00000000000000000000000000/affectedCustomers:batchAdd", `{"customers":[{"customerId":"kim","attributes":{"a":"b"}}]}`, "application/json", ""},
+		{"PATCH", "/v1/webhookEndpoints/hook_00000000000000000000000000", `{"uri":"https://a.example/","eventKinds":["message_sent"]}`, "application/json", `"1"`},
+		{"POST", "/v1/webhookEndpoints/hook_00000000000000000000000000:rotateSecret", `{"expireAfter":"3.5s"}`, "application/json", "abc"},
+		{"GET", "/v1/customers/kim:export?cursor=x", "", "", ""},
+		{"GET", "/v1/insights/recovery?from_date=2026-01-02", "", "", ""},
 		{"OPTIONS", "*", "", "", ""},
 		{"GET", "//v1/../v1/:claim?%zz&;", "null", "", ""},
 	} {

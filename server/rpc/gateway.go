@@ -70,7 +70,7 @@ func newGateway(svc Service, links *chain, c Config) (http.Handler, error) {
 			return nil, err
 		}
 	}
-	if err := g.handleWatches(); err != nil {
+	if err := g.handleStreams(); err != nil {
 		return nil, err
 	}
 	return g.containHTTP(withCORS(svc, http.HandlerFunc(g.serve))), nil

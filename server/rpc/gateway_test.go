@@ -161,6 +161,7 @@ func TestErrorsOfAMethodOverREST(t *testing.T) {
 		retry string
 	}{
 		{"a stale etag", reason(codes.Aborted, goodshipv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH), 412, ""},
+		{"a stale preview", reason(codes.Aborted, goodshipv1.ErrorReason_ERROR_REASON_PREVIEW_CHANGED), 412, ""},
 		{"another conflict", reason(codes.Aborted, goodshipv1.ErrorReason_ERROR_REASON_OWNED_BY_ANOTHER), 409, ""},
 		{"not now", reason(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_IS_WAITING), 400, ""},
 		{"later", reason(codes.Unavailable, goodshipv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE).RetryAfter(1500 * time.Millisecond), 503, "2"},

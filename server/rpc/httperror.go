@@ -21,6 +21,7 @@ import (
 // httpStatus is where REST has a better word than the code's own.
 var httpStatus = map[string]int{
 	fault.ReasonName(goodshipv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH):      http.StatusPreconditionFailed,
+	fault.ReasonName(goodshipv1.ErrorReason_ERROR_REASON_PREVIEW_CHANGED):    http.StatusPreconditionFailed,
 	fault.ReasonName(goodshipv1.ErrorReason_ERROR_REASON_REQUEST_TOO_LARGE):  http.StatusRequestEntityTooLarge,
 	fault.ReasonName(goodshipv1.ErrorReason_ERROR_REASON_STORE_FULL):         http.StatusServiceUnavailable,
 	fault.ReasonName(goodshipv1.ErrorReason_ERROR_REASON_METHOD_NOT_ALLOWED): http.StatusMethodNotAllowed,

@@ -2,10 +2,13 @@ package rpc_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,6 +74,16 @@ func (l *lossy) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	return l.Conn.Write(b)
+}
+
+// selfSigned returns what a server is encrypted with, and who trusts it.
+func selfSigned() (server, client *tls.Config) {
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12},
+		&tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
 }
 
 // protocols are those that a page may speak.

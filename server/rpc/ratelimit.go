@@ -100,6 +100,37 @@ func (l *rateLimiter) admit(c support.Caller, address netip.Addr, fullMethod str
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	d := l.draws(c, address, fullMethod)
+	return d.take()
+}
+
+// await draws for a further message of a call that was admitted, as soon as it can: its sender waits meanwhile, since nothing is
+// read of the stream. It returns the fault of a call that ends before.
+func (l *rateLimiter) await(ctx context.Context, c support.Caller, address netip.Addr, fullMethod string) error {
+	for c.Kind != goodshipv1.Caller_CALLER_OPERATOR {
+		l.mu.Lock()
+		d := l.draws(c, address, fullMethod)
+		wait := d.wait
+		if wait == 0 {
+			_ = d.take() // there is a token in each
+		}
+		l.mu.Unlock()
+		if wait == 0 {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ended(ctx)
+		}
+	}
+	return nil
+}
+
+// draws returns what a call draws from.
+func (l *rateLimiter) draws(c support.Caller, address netip.Addr, fullMethod string) draw {
 	d := draw{now: l.now()}
 	if address.IsValid() {
 		address = household(address)
@@ -119,7 +150,7 @@ func (l *rateLimiter) admit(c support.Caller, address netip.Addr, fullMethod str
 	} else {
 		l.workspaces.join(&d, c.Workspace)
 	}
-	return d.take()
+	return d
 }
 
 // admitStranger draws for what anybody may ask from an address, or returns RATE_LIMITED.

@@ -114,6 +114,8 @@ func ended(ctx context.Context) *fault.Fault {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStopping):
 		return stopping()
+	case errors.Is(cause, errLate):
+		return callEnded(codes.DeadlineExceeded, "Not all of the call's message arrived in time")
 	case errors.Is(cause, context.DeadlineExceeded):
 		return callEnded(codes.DeadlineExceeded, "The deadline passed before the call was done")
 	default:

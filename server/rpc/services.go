@@ -22,9 +22,12 @@ type Service interface {
 	goodshipv1.ConversationServiceServer
 	goodshipv1.MessageServiceServer
 	goodshipv1.ResolutionServiceServer
+	goodshipv1.CreditServiceServer
+	goodshipv1.IncidentServiceServer
 	goodshipv1.DeskServiceServer
 	goodshipv1.DirectoryServiceServer
 	goodshipv1.AdminServiceServer
+	goodshipv1.InsightServiceServer
 	goodshipv1.OperatorServiceServer
 
 	// Authenticate returns the caller that a bearer token and the metadata `goodship-act-for` (empty if absent) stand for.
@@ -63,6 +66,12 @@ var services = []service{
 	{&goodshipv1.ResolutionService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
 		return goodshipv1.RegisterResolutionServiceHandlerClient(ctx, mux, goodshipv1.NewResolutionServiceClient(c))
 	}},
+	{&goodshipv1.CreditService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterCreditServiceHandlerClient(ctx, mux, goodshipv1.NewCreditServiceClient(c))
+	}},
+	{&goodshipv1.IncidentService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterIncidentServiceHandlerClient(ctx, mux, goodshipv1.NewIncidentServiceClient(c))
+	}},
 	{&goodshipv1.DeskService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
 		return goodshipv1.RegisterDeskServiceHandlerClient(ctx, mux, goodshipv1.NewDeskServiceClient(c))
 	}},
@@ -71,6 +80,9 @@ var services = []service{
 	}},
 	{&goodshipv1.AdminService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
 		return goodshipv1.RegisterAdminServiceHandlerClient(ctx, mux, goodshipv1.NewAdminServiceClient(c))
+	}},
+	{&goodshipv1.InsightService_ServiceDesc, func(ctx context.Context, mux *runtime.ServeMux, c grpc.ClientConnInterface) error {
+		return goodshipv1.RegisterInsightServiceHandlerClient(ctx, mux, goodshipv1.NewInsightServiceClient(c))
 	}},
 }
 
@@ -81,13 +93,17 @@ type method struct {
 	// access says who may call it; nil if the contract does not say, and then nobody may.
 	access *goodshipv1.Access
 	input  protoreflect.MessageType
+	// requests is set if it takes a stream of requests.
+	requests bool
 	// watch is set if its replies are updates without end, each sent as a support.Frame.
 	watch bool
+	// output is what it streams items of, each with the cursor behind it; nil unless it does. Over REST they are server-sent events.
+	output protoreflect.MessageType
 	// noWorkspace is set if it is about the server as a whole, so that an operator need not name a workspace.
 	noWorkspace bool
 	// requestID and etag are the fields of the request that headers may fill; nil if it has none.
 	requestID, etag protoreflect.FieldDescriptor
-	// cursor is where a watch begins, which a header may say as well.
+	// cursor is where a stream begins, which a header may say as well.
 	cursor protoreflect.FieldDescriptor
 	// route is where REST finds it; nil if it does not.
 	route *route
@@ -113,11 +129,6 @@ func methodsOf(services []service) (map[string]*method, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the contract has no service %s: %w", s.desc.ServiceName, err)
 		}
-		for _, stream := range s.desc.Streams {
-			if stream.ClientStreams {
-				return nil, fmt.Errorf("method %s of %s takes a stream, and the chain has nothing that would bound it", stream.StreamName, s.desc.ServiceName)
-			}
-		}
 		methods := d.(protoreflect.ServiceDescriptor).Methods()
 		for i := range methods.Len() {
 			m, err := methodOf(methods.Get(i))
@@ -138,20 +149,34 @@ func methodOf(d protoreflect.MethodDescriptor) (*method, error) {
 	m := &method{
 		name:        string(d.Name()),
 		input:       input,
+		requests:    d.IsStreamingClient(),
 		watch:       isWatch(d),
 		noWorkspace: string(d.Parent().FullName()) == goodshipv1.OperatorService_ServiceDesc.ServiceName,
 		requestID:   stringField(d.Input(), "request_id"),
 		etag:        stringField(d.Input(), "etag"),
 		cursor:      stringField(d.Input(), "cursor"),
 	}
+	if m.requests && d.IsStreamingServer() {
+		return nil, errors.New("it streams both ways, and nothing would bound how long it lasts")
+	}
 	if access, ok := proto.GetExtension(d.Options(), goodshipv1.E_Access).(*goodshipv1.Access); ok && access != nil {
 		m.access = access
 	}
 	if rule, ok := proto.GetExtension(d.Options(), annotations.E_Http).(*annotations.HttpRule); ok && rule != nil {
-		m.route, err = routeOf(m, rule)
+		if m.route, err = routeOf(m, rule); err != nil {
+			return nil, err
+		}
 	}
-	if m.route != nil && d.IsStreamingServer() && !m.watch {
-		return nil, errors.New("it has a place in REST and streams what is no update, which has no form there")
+	if d.IsStreamingServer() && m.cursor != nil && stringField(d.Output(), "cursor") != nil {
+		if m.output, err = protoregistry.GlobalTypes.FindMessageByName(d.Output().FullName()); err != nil {
+			return nil, err
+		}
+	}
+	if m.route != nil && d.IsStreamingServer() && m.output == nil {
+		return nil, errors.New("it has a place in REST and streams what has no cursor, which has no form there")
+	}
+	if m.route != nil && m.requests {
+		return nil, errors.New("it has a place in REST and takes a stream, which has no form there")
 	}
 	return m, err
 }

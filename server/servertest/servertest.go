@@ -58,11 +58,12 @@ type Server struct {
 type Option func(*options)
 
 type options struct {
-	clock  support.Clock
-	log    *slog.Logger
-	config []func(*rpc.Config)
-	traces trace.TracerProvider
-	meters metric.MeterProvider
+	clock   support.Clock
+	log     *slog.Logger
+	config  []func(*rpc.Config)
+	service []func(*support.Options)
+	traces  trace.TracerProvider
+	meters  metric.MeterProvider
 }
 
 // WithClock gives the server its clock, the machine's by default; a faketime.Clock stands still until the test moves it. Due
@@ -81,6 +82,12 @@ func WithTelemetry(traces trace.TracerProvider, meters metric.MeterProvider) Opt
 // Do speak to a server without TLS.
 func WithConfig(change func(*rpc.Config)) Option {
 	return func(o *options) { o.config = append(o.config, change) }
+}
+
+// WithService changes what the server does by itself, from what it would do: where webhooks may lead, and how many apologies it
+// writes a second.
+func WithService(change func(*support.Options)) Option {
+	return func(o *options) { o.service = append(o.service, change) }
 }
 
 // New starts a server. It fails the test at once if that does not work.
@@ -108,7 +115,11 @@ func start(t ender, opts []Option) *Server {
 			t.Errorf("servertest: closing the store: %v", err)
 		}
 	})
-	svc, err := support.New(kept, support.Options{Clock: o.clock, Log: o.log, MeterProvider: o.meters})
+	given := support.Options{Clock: o.clock, Log: o.log, MeterProvider: o.meters}
+	for _, change := range o.service {
+		change(&given)
+	}
+	svc, err := support.New(kept, given)
 	if err != nil {
 		t.Fatalf("servertest: %v", err)
 	}

@@ -54,6 +54,10 @@ type Store interface {
 	ConversationReader
 	Lister
 	DirectoryReader
+	CreditReader
+	IncidentReader
+	WebhookReader
+	PrivacyReader
 	Keeper
 }
 
@@ -81,9 +85,12 @@ type Once struct {
 	Conversation string
 	// Body is a hash of the request without its id.
 	Body [32]byte
+	// Forever says that the request id is never forgotten, nor when the conversation is removed. It goes with the scope: all requests
+	// of one scope say the same.
+	Forever bool
 }
 
-// OnceRetention is how long a request id is remembered at least.
+// OnceRetention is how long a request id is remembered at least, unless it is kept for ever.
 const OnceRetention = 24 * time.Hour
 
 // Result is what Update did.
@@ -103,6 +110,10 @@ type Tx interface {
 	Now() time.Time
 	ConversationTx
 	DirectoryTx
+	CreditTx
+	IncidentTx
+	WebhookTx
+	PrivacyTx
 }
 
 // ConversationTx is what a unit may do with conversations.
@@ -115,6 +126,8 @@ type ConversationTx interface {
 	// NewestUnresolved returns the id of a customer's newest conversation, by create_time, then id, that is not RESOLVED;
 	// empty if there is none.
 	NewestUnresolved(customerKey string) (string, error)
+	// Unresolved returns the ids of a customer's conversations that are not RESOLVED, in the same order.
+	Unresolved(customerKey string) ([]string, error)
 	// Message, Note and Resolution return one by its number, or ErrNotFound.
 	Message(conversation string, number int32) (*goodshipv1.Message, error)
 	Note(conversation string, number int32) (*goodshipv1.Note, error)
@@ -206,7 +219,7 @@ type Lister interface {
 	// FeedOf returns at most limit entries of what happened in the conversations of customers, after a position of the
 	// workspace's feed, in its order. It reads their conversations and not the feed, so that no position is too old for it; one
 	// beyond the feed's end has nothing after it. Each call looks at every conversation of the customers, also where nothing is
-	// new: in memory at one that is RESOLVED, and into the log of each other.
+	// new: in memory at one that is RESOLVED, and into the log of each other. Of one that was removed it returns nothing, nor that it was.
 	FeedOf(ctx context.Context, workspace string, customerKeys []string, after int64, limit int) ([]FeedEntry, error)
 	// NextDue returns at most limit conversations, over all workspaces, by due time, then workspace and id, after one that was
 	// returned before (nil: from the first).
@@ -224,13 +237,16 @@ type Position struct {
 	ID   string
 }
 
-// FeedEntry is what one Append did.
+// FeedEntry is what one Append did, or that a conversation was removed.
 type FeedEntry struct {
 	// Position is dense within the workspace, from 1.
 	Position       int64
 	ConversationID string
-	// Record is that of the Append, with what it added as it reads now.
+	// Record is that of the Append, with what it added as it reads now; nil if the conversation was removed, by this or since.
 	Record *storev1.Record
+	// RemoveTime is when the conversation was removed by this, and RemovalCause why; zero if it was not.
+	RemoveTime   time.Time
+	RemovalCause goodshipv1.RemovalCause
 }
 
 // Due is a conversation to which time does something.
@@ -240,15 +256,15 @@ type Due struct {
 }
 
 // Hint says what may have changed: a conversation, a customer, an agent, or, with all of these empty, the workspace's settings
-// or keys.
+// or keys. Of credits, incidents, webhooks, erasures and what is counted there are no hints.
 type Hint struct {
 	Workspace string
 	// ConversationID is set with CustomerKey, whose it is, and Due, when time next does something to it (zero: never). Read marks
 	// give no hint.
 	ConversationID, CustomerKey string
 	Due                         time.Time
-	// CustomerID and AgentID are of people whose records were put, under the product's ids. Of a customer who got another id there
-	// are two hints.
+	// CustomerID and AgentID are of people whose records were put or removed, under the product's ids. Of a customer who got another
+	// id there are two hints. A conversation that was removed has no Due.
 	CustomerID, AgentID string
 }
 
@@ -296,9 +312,11 @@ type Keeper interface {
 	Notify(fn func(Hint)) (stop func())
 	// PruneFeed drops at most limit of the oldest entries of the workspaces' feeds, over all workspaces by their ids, whose newest
 	// event is from before a time, and reports how many it dropped, also beside an error: 0 when there are none. Along a feed the
-	// times of events are taken to grow as those of units do. The logs stay, and positions are never given again.
+	// times of events are taken to grow as those of units do. A removal is from its time; an entry of a conversation that was removed
+	// since is as old as the next entry that still tells when it was. The logs stay, and positions are never given again.
 	PruneFeed(ctx context.Context, before time.Time, limit int) (int, error)
-	// Backup writes a backup: each conversation and object as of one instant during the call.
+	// Backup writes a backup: each conversation and object as of one instant during the call. What is removed meanwhile and was written
+	// already is taken back by an entry that says so, which is as good as not having it once the backup is restored.
 	Backup(ctx context.Context, w io.Writer) error
 	// Check compares what is stored with itself, by a full scan: checksums, numbers, indexes; deep, what each message says of
 	// itself too. That a head is the fold of its log is the rules' business, and their tests'.

@@ -76,7 +76,7 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 		if !takes(req.Etag, r.Version) {
 			return nil, etagMismatch()
 		}
-		before := proto.CloneOf(withOnBroken(r.Workspace))
+		before := proto.CloneOf(withDefaults(r.Workspace))
 		to, from := r.Workspace.ProtoReflect(), req.Workspace.ProtoReflect()
 		for _, path := range req.UpdateMask.Paths {
 			if field := to.Descriptor().Fields().ByName(protoreflect.Name(path)); from.Has(field) {
@@ -85,10 +85,13 @@ func (s *Service) UpdateWorkspace(ctx context.Context, req *goodshipv1.UpdateWor
 				to.Clear(field)
 			}
 		}
-		if proto.Equal(withOnBroken(r.Workspace), before) {
+		if proto.Equal(withDefaults(r.Workspace), before) {
 			return nil, nil
 		}
 		if err := checkApology(r.Workspace, req.UpdateMask.Paths); err != nil {
+			return nil, err
+		}
+		if err := checkCurrency(r.Workspace, req.UpdateMask.Paths); err != nil {
 			return nil, err
 		}
 		r.Workspace.UpdateTime = timestamppb.New(tx.Now())
@@ -109,11 +112,14 @@ func checkSettings(req *goodshipv1.UpdateWorkspaceRequest) error {
 	for _, path := range req.UpdateMask.Paths {
 		field := w.Descriptor().Fields().ByName(protoreflect.Name(path))
 		isDuration := field.Message() != nil && field.Message().FullName() == "google.protobuf.Duration"
-		if isDuration && !w.Has(field) || path == "display_name" && req.Workspace.DisplayName == "" {
+		if isDuration && !w.Has(field) && path != "keep_for" || path == "display_name" && req.Workspace.DisplayName == "" {
 			return fault.Field("workspace."+path, "must have a value")
 		}
 	}
 	if err := checkOrigins(req.Workspace.AllowedOrigins); err != nil {
+		return err
+	}
+	if err := checkPlace(req); err != nil {
 		return err
 	}
 	if _, err := rules.ParseHours(req.Workspace.OpeningHours); err != nil {

@@ -29,7 +29,7 @@ func TestNewWorkspace(t *testing.T) {
 	same(t, "settings", got, &goodshipv1.Workspace{
 		Id: w.workspace, DisplayName: "The product", PersonasAllowed: true, Promise: durationpb.New(5 * time.Minute),
 		AssumeAfter: durationpb.New(72 * time.Hour), LapseAfter: durationpb.New(14 * 24 * time.Hour),
-		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute), Etag: "1", CreateTime: got.CreateTime,
+		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute), TimeZone: "UTC", Etag: "1", CreateTime: got.CreateTime,
 		OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE,
 	})
 	some, err := w.HasWorkspaces(t.Context())

@@ -27,7 +27,10 @@ func (w *world) newKey(req *goodshipv1.CreateApiKeyRequest) *goodshipv1.CreateAp
 func TestAuthenticate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	scopes := []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN}
+	scopes := []goodshipv1.Scope{
+		goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN, goodshipv1.Scope_SCOPE_CREDITS,
+		goodshipv1.Scope_SCOPE_INCIDENTS_SEND, goodshipv1.Scope_SCOPE_PRIVACY,
+	}
 	for _, test := range []struct {
 		actFor person
 		kind   goodshipv1.Caller
@@ -302,6 +305,19 @@ func (w *world) example(method string) proto.Message {
 		return &goodshipv1.RevokeApiKeyRequest{ApiKeyId: w.newKey(&goodshipv1.CreateApiKeyRequest{DisplayName: "Shop"}).ApiKey.Id}
 	case "RevokeSigningKey":
 		return &goodshipv1.RevokeSigningKeyRequest{SigningKeyId: w.newSigner(customerTokens, hs256).key.Id}
+	case "BatchAddAffectedCustomers":
+		return adding(w.declaresForKim(), affected(lou))
+	case "AddAffectedCustomers":
+		return &goodshipv1.AddAffectedCustomersRequest{IncidentId: w.declaresForKim(), Customers: []*goodshipv1.AffectedCustomer{affected(lou)}}
+	case "PreviewApology":
+		return &goodshipv1.PreviewApologyRequest{IncidentId: w.declaresForKim()}
+	case "SettleCredits":
+		credit := w.grants(ada, creditable(w), euros(5, 0))
+		return &goodshipv1.SettleCreditsRequest{Settlements: []*goodshipv1.Settlement{bill(credit.Id, "invoice 1")}}
+	case "UpdateWebhookEndpoint":
+		return &goodshipv1.UpdateWebhookEndpointRequest{WebhookEndpointId: w.hook(), WebhookEndpoint: &goodshipv1.WebhookEndpoint{Description: "Shop"}, UpdateMask: mask("description")}
+	case "DeleteWebhookEndpoint":
+		return &goodshipv1.DeleteWebhookEndpointRequest{WebhookEndpointId: w.hook()}
 	case "UpdateWorkspace":
 		return &goodshipv1.UpdateWorkspaceRequest{Workspace: &goodshipv1.Workspace{BrandVoice: "Warm"}, UpdateMask: mask("brand_voice")}
 	}

@@ -3,12 +3,14 @@ package support
 import (
 	"context"
 	"errors"
+	"slices"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/support/rules"
+	"google.golang.org/grpc/codes"
 )
 
 // CreateConversation opens a conversation, or continues the customer's newest open one.
@@ -46,7 +48,7 @@ func (s *Service) CreateConversation(ctx context.Context, req *goodshipv1.Create
 	if c.isCustomer() { // who may have come into being by this call
 		customer, err := s.customerByID(ctx, c.Workspace, c.ID)
 		if err != nil {
-			return nil, err
+			return nil, orMissing(err, noConversation())
 		}
 		c = c.knownAs(customer)
 	}
@@ -203,7 +205,10 @@ func (s *Service) ListConversations(ctx context.Context, req *goodshipv1.ListCon
 	reply.NextPageToken = p.nextPosition(next)
 	for _, h := range heads {
 		conv, err := s.seen(ctx, h)
-		if err != nil {
+		switch {
+		case errors.Is(err, noConversation()): // any more
+			continue
+		case err != nil:
 			return nil, err
 		}
 		reply.Conversations = append(reply.Conversations, conv)
@@ -284,10 +289,43 @@ func (s *Service) UpdateConversation(ctx context.Context, req *goodshipv1.Update
 		return nil, fault.Field("update_mask", "must name at least one field")
 	}
 	r, err := s.work(ctx, req, func(u *unit) error {
+		if slices.Contains(req.UpdateMask.Paths, "hold") {
+			if err := mayHold(u, req.Conversation.Hold); err != nil {
+				return err
+			}
+		}
+		if slices.Contains(req.UpdateMask.Paths, "incident_id") {
+			if err := isIncident(u.tx, req.Conversation.IncidentId); err != nil {
+				return err
+			}
+		}
 		u.Describe(req.Conversation, req.UpdateMask.Paths)
 		return nil
 	})
 	return s.changed(ctx, r, err)
+}
+
+// isIncident refuses what is no incident of the workspace; none at all is fine.
+func isIncident(tx store.Tx, id string) error {
+	if id == "" {
+		return nil
+	}
+	_, err := tx.Incident(id)
+	return orMissing(err, noIncident())
+}
+
+// mayHold refuses who may not say what is kept, and a hold that comes too late: a conversation of somebody who is being erased is as
+// good as removed.
+func mayHold(u *unit, hold bool) error {
+	if u.Actor.Kind == goodshipv1.ActorKind_ACTOR_KIND_AGENT {
+		return fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED,
+			"Only leaders and backends say what is kept. Ask one to set hold.").With("caller", "AGENT").With("allowed", "BACKEND,LEADER")
+	}
+	customer, err := customerUnder(u.tx, u.Head.CustomerKey)
+	if err == nil && hold && customer.ErasureId != "" {
+		err = noConversation()
+	}
+	return err
 }
 
 // DismissConversation resolves a conversation as spam or abuse.

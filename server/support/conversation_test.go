@@ -246,7 +246,7 @@ func TestUpdateConversation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.opens(kim, "Hello?")
-	incident := "inc_" + strings.Repeat("0", 26)
+	incident := do[*goodshipv1.Incident](w, lea, &goodshipv1.DeclareIncidentRequest{Incident: w.outage("", points(1))}).Id
 	change := &goodshipv1.ConversationUpdate{Subject: "S", Context: map[string]string{"k": "v"}, Labels: []string{"l"}, IncidentId: incident}
 	want := w.reads(ada, id)
 	for _, field := range []string{"subject", "context", "labels", "incident_id"} {
@@ -267,6 +267,8 @@ func TestUpdateConversation(t *testing.T) {
 
 	req := &goodshipv1.UpdateConversationRequest{ConversationId: id, Conversation: change}
 	w.refuses(ada, req, "InvalidArgument INVALID_REQUEST update_mask")
+	unknown := &goodshipv1.ConversationUpdate{IncidentId: "inc_" + strings.Repeat("0", 26)}
+	w.refuses(ada, &goodshipv1.UpdateConversationRequest{ConversationId: id, Conversation: unknown, UpdateMask: mask("incident_id")}, "NotFound INCIDENT_NOT_FOUND")
 	req.UpdateMask, req.Etag = mask("subject"), want.Etag
 	w.refuses(ada, req, "Aborted ETAG_MISMATCH")
 	req.Etag = w.reads(kim, id).Etag // a customer's etag is none of an agent's

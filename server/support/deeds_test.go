@@ -5,6 +5,7 @@ import (
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // deed is one call that succeeds, for tests that hold for every method alike.
@@ -164,10 +165,54 @@ var deeds = map[string]deed{
 	"RateConversation": {kim, solved, func(_ *world, id string) proto.Message {
 		return &goodshipv1.RateConversationRequest{ConversationId: id, ResolutionNumber: 1, Rating: &goodshipv1.Rating{Solved: proto.Bool(true), Personal: 5, Easy: 4, Comment: "Aye"}}
 	}},
+	"GrantCredit": {ada, creditable, func(_ *world, id string) proto.Message { return granting(id, euros(5, 0)) }},
+	"ReverseCredit": {ada, creditable, func(w *world, id string) proto.Message {
+		return &goodshipv1.ReverseCreditRequest{CreditId: w.grants(ada, id, euros(5, 0)).Id, Reason: "A mistake"}
+	}},
+	"ListCredits": {kim, waits, func(_ *world, id string) proto.Message { return &goodshipv1.ListCreditsRequest{ConversationId: id} }},
+	"DeclareIncident": {lea, nil, func(w *world, _ string) proto.Message {
+		w.readies()
+		return &goodshipv1.DeclareIncidentRequest{Incident: w.outage(plain, euros(5, 0))}
+	}},
+	"UpdateIncident": {lea, nil, func(w *world, _ string) proto.Message {
+		return &goodshipv1.UpdateIncidentRequest{
+			IncidentId: w.declaresForKim(), Incident: &goodshipv1.IncidentUpdate{WhatWeDid: "A new part"}, UpdateMask: mask("what_we_did"),
+		}
+	}},
+	"SendApology": {lea, nil, func(w *world, _ string) proto.Message {
+		id := w.declaresForKim()
+		return &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: w.previews(id).PreviewToken}
+	}},
+	"PauseApology": {lea, nil, func(w *world, _ string) proto.Message {
+		id := w.declaresForKim()
+		w.sendsOff(id)
+		return &goodshipv1.PauseApologyRequest{IncidentId: id}
+	}},
+	"ResumeApology": {lea, nil, func(w *world, _ string) proto.Message {
+		id := w.declaresForKim()
+		w.sendsOff(id)
+		do[*goodshipv1.Incident](w, lea, &goodshipv1.PauseApologyRequest{IncidentId: id})
+		return &goodshipv1.ResumeApologyRequest{IncidentId: id}
+	}},
+	// Who has two conversations, which the feed then tells of, and so is one effect more in all.
+	"EraseCustomer": {backend, nil, func(w *world, _ string) proto.Message {
+		waits(w)
+		waits(w)
+		return &goodshipv1.EraseCustomerRequest{CustomerId: kim.id()}
+	}},
 	"CreateWorkspace": {operator, nil, func(*world, string) proto.Message {
 		return &goodshipv1.CreateWorkspaceRequest{DisplayName: "Another product"}
 	}},
 	"CreateApiKey": {backend, nil, func(*world, string) proto.Message { return &goodshipv1.CreateApiKeyRequest{DisplayName: "Shop"} }},
+	"CreateWebhookEndpoint": {backend, nil, func(*world, string) proto.Message {
+		return &goodshipv1.CreateWebhookEndpointRequest{WebhookEndpoint: &goodshipv1.WebhookEndpoint{Uri: someURI}}
+	}},
+	"RotateWebhookSecret": {backend, nil, func(w *world, _ string) proto.Message {
+		return &goodshipv1.RotateWebhookSecretRequest{WebhookEndpointId: w.hook()}
+	}},
+	"ReplayWebhook": {backend, nil, func(w *world, _ string) proto.Message {
+		return &goodshipv1.ReplayWebhookRequest{WebhookEndpointId: w.hook(), FromTime: timestamppb.New(w.clock.Now())}
+	}},
 	"CreateSigningKey": {backend, nil, func(*world, string) proto.Message {
 		return &goodshipv1.CreateSigningKeyRequest{TokenKind: goodshipv1.TokenKind_TOKEN_KIND_CUSTOMER}
 	}},

@@ -31,7 +31,7 @@ func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRe
 		}
 		before := proto.CloneOf(known.Agent)
 		a := known.Agent
-		a.DisplayName, a.AvatarUri, a.Role = req.Agent.DisplayName, req.Agent.AvatarUri, req.Agent.Role
+		a.DisplayName, a.AvatarUri, a.Role, a.Allowance = req.Agent.DisplayName, req.Agent.AvatarUri, req.Agent.Role, req.Agent.Allowance
 		if a.Role == goodshipv1.Role_ROLE_UNSPECIFIED {
 			a.Role = goodshipv1.Role_ROLE_AGENT
 		}
@@ -40,6 +40,9 @@ func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRe
 		}
 		if proto.Equal(a, before) {
 			return receipt, nil
+		}
+		if err := checkOwnAllowance(tx, a.Allowance); err != nil {
+			return nil, err
 		}
 		a.UpdateTime = now
 		known.Version++

@@ -3,8 +3,6 @@ package support
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -28,10 +26,13 @@ func refuses(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// elapse lets time do what it has done to a conversation: as one unit, or none if that is nothing.
+// elapse lets time do what it has done to a conversation: as one unit, or none if that is nothing, as when it was removed.
 func (s *Service) elapse(ctx context.Context, workspace, conversation string) error {
 	_, err := s.store.Update(ctx, workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 		u, err := s.begin(tx, Caller{Workspace: workspace}, conversation)
+		if errors.Is(err, noConversation()) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -68,13 +69,8 @@ func (k *timekeeper) fire(ctx context.Context, due []store.Due) error {
 }
 
 // fireOne lets time act on a conversation. A panic is its failure.
-func (k *timekeeper) fireOne(ctx context.Context, d store.Due) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return k.service.elapse(ctx, d.Workspace, d.ConversationID)
+func (k *timekeeper) fireOne(ctx context.Context, d store.Due) error {
+	return contained(func() error { return k.service.elapse(ctx, d.Workspace, d.ConversationID) })
 }
 
 // setAside leaves a conversation alone for a while.

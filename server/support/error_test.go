@@ -71,6 +71,9 @@ var aboutRequests = map[string]provocation{
 	"API_KEY_NOT_FOUND": {backend, waits, on(func(string) *goodshipv1.RevokeApiKeyRequest {
 		return &goodshipv1.RevokeApiKeyRequest{ApiKeyId: "key_" + strings.Repeat("0", 26)}
 	}), "NotFound API_KEY_NOT_FOUND"},
+	"WEBHOOK_ENDPOINT_NOT_FOUND": {backend, waits, on(func(string) *goodshipv1.GetWebhookEndpointRequest {
+		return &goodshipv1.GetWebhookEndpointRequest{WebhookEndpointId: "hook_" + strings.Repeat("0", 26)}
+	}), "NotFound WEBHOOK_ENDPOINT_NOT_FOUND"},
 	"SIGNING_KEY_NOT_FOUND": {backend, waits, on(func(string) *goodshipv1.RevokeSigningKeyRequest {
 		return &goodshipv1.RevokeSigningKeyRequest{SigningKeyId: "sign_" + strings.Repeat("0", 26)}
 	}), "NotFound SIGNING_KEY_NOT_FOUND"},
@@ -82,6 +85,41 @@ var aboutRequests = map[string]provocation{
 	"OUTREACH_UNANSWERED": {ben, func(w *world) string { w.by(kim); return w.reaches(ada, kim, "Better?") }, on(func(string) *goodshipv1.CreateConversationRequest {
 		return &goodshipv1.CreateConversationRequest{CustomerId: "kim", OutreachReason: followUp, Text: "x"}
 	}), "FailedPrecondition OUTREACH_UNANSWERED conversation_id=ID"},
+}
+
+// aboutIncidents are refusals for incidents, erasures and what is held.
+var aboutIncidents = map[string]provocation{
+	"INCIDENT_NOT_FOUND": {lea, waits, on(func(string) *goodshipv1.GetIncidentRequest {
+		return &goodshipv1.GetIncidentRequest{IncidentId: "inc_" + strings.Repeat("0", 26)}
+	}), "NotFound INCIDENT_NOT_FOUND"},
+	"NOBODY_AFFECTED": {lea, (*world).declaresForNobody, on(func(id string) *goodshipv1.PreviewApologyRequest {
+		return &goodshipv1.PreviewApologyRequest{IncidentId: id}
+	}), "FailedPrecondition NOBODY_AFFECTED"},
+	"APOLOGY_STATE": {lea, (*world).declaresForKim, on(func(id string) *goodshipv1.PauseApologyRequest {
+		return &goodshipv1.PauseApologyRequest{IncidentId: id}
+	}), "FailedPrecondition APOLOGY_STATE state=DECLARED"},
+	"PREVIEW_CHANGED": {lea, (*world).declaresForKim, func(w *world, id string) proto.Message {
+		token := w.previews(id).PreviewToken
+		w.adds(id, affected(lou))
+		return &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: token}
+	}, "Aborted PREVIEW_CHANGED"},
+	"ABOVE_INCIDENT_CEILING": {lea, (*world).declaresForKim, func(w *world, id string) proto.Message {
+		w.updates(&goodshipv1.Workspace{IncidentCeiling: &goodshipv1.IncidentCeiling{Money: euros(1, 0).GetMoney()}}, "incident_ceiling")
+		return &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: w.previews(id).PreviewToken}
+	}, "PermissionDenied ABOVE_INCIDENT_CEILING ceiling=1.00 EUR limit=money total=5.00 EUR"},
+	"APOLOGY_SENT": {lea, (*world).declaresForKim, func(w *world, id string) proto.Message {
+		w.sendsOff(id)
+		return &goodshipv1.UpdateIncidentRequest{IncidentId: id, Incident: &goodshipv1.IncidentUpdate{Text: "x"}, UpdateMask: mask("text")}
+	}, "FailedPrecondition APOLOGY_SENT"},
+	"ERASURE_NOT_FOUND": {backend, waits, on(func(string) *goodshipv1.GetErasureRequest {
+		return &goodshipv1.GetErasureRequest{ErasureId: "era_" + strings.Repeat("0", 26)}
+	}), "NotFound ERASURE_NOT_FOUND"},
+	"CONVERSATION_ON_HOLD": {backend, waits, func(w *world, id string) proto.Message {
+		do[*goodshipv1.Conversation](w, lea, &goodshipv1.UpdateConversationRequest{
+			ConversationId: id, Conversation: &goodshipv1.ConversationUpdate{Hold: true}, UpdateMask: mask("hold"),
+		})
+		return &goodshipv1.EraseCustomerRequest{CustomerId: kim.id()}
+	}, "FailedPrecondition CONVERSATION_ON_HOLD conversation_id=ID"},
 }
 
 // aboutAnswers are refusals for what the customer is owed, and how the matter stands.
@@ -192,7 +230,7 @@ func TestRefusals(t *testing.T) {
 		"SECRET_ALREADY_SHOWN",                               // TestReplayReadsAsNow
 		"CURSOR_TOO_OLD", "WATCH_STALLED", "SERVER_STOPPING", // watch_test.go
 	}
-	for _, table := range []map[string]provocation{aboutRequests, aboutAnswers, aboutPeople} {
+	for _, table := range []map[string]provocation{aboutRequests, aboutAnswers, aboutPeople, aboutCredits, aboutIncidents} {
 		for reason, p := range table {
 			provoked = append(provoked, reason)
 			t.Run(reason, func(t *testing.T) {

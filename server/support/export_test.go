@@ -1,8 +1,10 @@
 package support
 
 import (
+	"context"
 	"crypto/sha256"
 	"strconv"
+	"time"
 )
 
 // VerifiedTokens returns how many tokens the service remembers to have verified.
@@ -44,4 +46,31 @@ func Kept(s *Service) int {
 		t.mu.Unlock()
 	}
 	return kept
+}
+
+// WriteApologies has the apologist take its turns, without a pause between them, until nothing goes out any more, or what is left
+// rests. It is for services that were not started.
+func WriteApologies(s *Service, ctx context.Context) error {
+	a := s.apologist
+	for {
+		a.enlist()
+		if len(a.rounds) == 0 || a.rounds[0].rest.After(s.store.Now()) {
+			return ctx.Err()
+		}
+		a.next(ctx)
+		if a.pause > 0 {
+			return errHeld
+		}
+	}
+}
+
+// FindApologies has the apologist look for what was going out, as when it starts.
+func FindApologies(s *Service, ctx context.Context) error { return s.apologist.find(ctx) }
+
+// WriteSomeApologies has the apologist take one turn, and returns after how long the next is to follow.
+func WriteSomeApologies(s *Service, ctx context.Context) time.Duration {
+	s.apologist.enlist()
+	now := s.store.Now()
+	until, _ := s.apologist.next(ctx)
+	return until.Sub(now)
 }

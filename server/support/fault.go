@@ -61,6 +61,11 @@ func noResolution() error {
 		"The conversation has no resolution with this number. List its resolutions.")
 }
 
+func noCredit() error {
+	return fault.New(codes.NotFound, goodshipv1.ErrorReason_ERROR_REASON_CREDIT_NOT_FOUND,
+		"There is no such credit. List credits to find the one you mean.")
+}
+
 func noAgent(id string) error {
 	return fault.New(codes.NotFound, goodshipv1.ErrorReason_ERROR_REASON_AGENT_NOT_FOUND,
 		"The directory has no such agent. A backend makes one with UpsertAgent.").With("agent_id", id)

@@ -37,7 +37,7 @@ func (s *Service) GetMessage(ctx context.Context, req *goodshipv1.GetMessageRequ
 	c := callerFrom(ctx)
 	messages, err := s.store.Messages(ctx, c.Workspace, req.ConversationId, store.Range{From: req.Number, Limit: 1})
 	if err != nil {
-		return nil, err
+		return nil, orMissing(err, noConversation())
 	}
 	if len(messages) == 0 {
 		return nil, noMessage()
@@ -64,7 +64,7 @@ func (s *Service) ListMessages(ctx context.Context, req *goodshipv1.ListMessages
 	// No message is newer than the head, so that an answer to the revision answers what the page shows.
 	reply.Messages, err = s.store.Messages(ctx, c.Workspace, req.ConversationId, store.Range{From: from, Limit: count, Descending: req.NewestFirst})
 	if err != nil {
-		return nil, err
+		return nil, orMissing(err, noConversation())
 	}
 	reply.Messages = fitting(reply.Messages)
 	if n := len(reply.Messages); n > 0 {
@@ -103,9 +103,18 @@ func (s *Service) RedactMessage(ctx context.Context, req *goodshipv1.RedactMessa
 // ReportDelivery notes how the product's delivery of a message ended.
 func (s *Service) ReportDelivery(ctx context.Context, req *goodshipv1.ReportDeliveryRequest) (*goodshipv1.Message, error) {
 	r, err := s.workOnMessage(ctx, req, func(u *unit, m *goodshipv1.Message) error {
-		return u.ReportDelivery(m, req.State, req.Failure)
+		if err := u.ReportDelivery(m, req.State, req.Failure); err != nil {
+			return err
+		}
+		return u.becomes(reported[req.State], m.Number, m.Number)
 	})
 	return s.said(ctx, r, err)
+}
+
+// reported is what an apology becomes by how its delivery ended.
+var reported = map[goodshipv1.DeliveryState]goodshipv1.ApologyState{
+	goodshipv1.DeliveryState_DELIVERY_STATE_DELIVERED: goodshipv1.ApologyState_APOLOGY_STATE_DELIVERED,
+	goodshipv1.DeliveryState_DELIVERY_STATE_FAILED:    goodshipv1.ApologyState_APOLOGY_STATE_FAILED,
 }
 
 // numberedRequest names a message, a note or a resolution of a conversation.
@@ -157,6 +166,9 @@ func (s *Service) MarkRead(ctx context.Context, req *goodshipv1.MarkReadRequest)
 			}
 			if c.isCustomer() {
 				u.Read(req.Number)
+				if err := u.becomes(goodshipv1.ApologyState_APOLOGY_STATE_SEEN, 1, req.Number); err != nil {
+					return nil, err
+				}
 			}
 		}
 		mark = readMark(u.Head, record)

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// What is measured is how customers are served: waits, promises and lines, by workspace; and whether they are at all, by the
+// What is measured is how customers are served: waits, promises, lines and credits, by workspace; and whether they are at all, by the
 // store's readiness. Nothing is measured of an agent.
 
 // observeTimeout is how long the lines may take to observe. Prometheus itself sets no deadline, and a store that is broken may
@@ -28,6 +28,7 @@ type measuredStore struct {
 	store.Store
 	waits    metric.Float64Histogram
 	promises metric.Int64Counter
+	credits  metric.Int64Counter
 
 	ready, length metric.Int64ObservableGauge
 	oldest        metric.Float64ObservableGauge
@@ -40,7 +41,7 @@ func measure(s store.Store, p metric.MeterProvider) (store.Store, error) {
 	}
 	m := measuredStore{Store: s}
 	meter := p.Meter("github.com/goodship/goodship/server/support")
-	var errs [6]error
+	var errs [7]error
 	m.waits, errs[0] = meter.Float64Histogram("goodship.wait.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long customers waited for a person's answer."),
 		metric.WithExplicitBucketBoundaries(5, 15, 30, 60, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400))
@@ -52,7 +53,9 @@ func measure(s store.Store, p metric.MeterProvider) (store.Store, error) {
 		metric.WithDescription("Conversations in which the customer waits."))
 	m.oldest, errs[4] = meter.Float64ObservableGauge("goodship.line.oldest_wait", metric.WithUnit("s"),
 		metric.WithDescription("How long the first in line has waited; 0 if nobody waits."))
-	_, errs[5] = meter.RegisterCallback(m.observe, m.ready, m.length, m.oldest)
+	m.credits, errs[5] = meter.Int64Counter("goodship.credits", metric.WithUnit("{credit}"),
+		metric.WithDescription("Credits, by what happened to them."))
+	_, errs[6] = meter.RegisterCallback(m.observe, m.ready, m.length, m.oldest)
 	return &m, errors.Join(errs[:]...)
 }
 
@@ -125,6 +128,23 @@ func (m *measuredStore) record(ctx context.Context, workspace string, t *measure
 	for _, state := range t.promises {
 		m.promises.Add(ctx, 1, metric.WithAttributes(of, attribute.String("goodship.promise.state", state)))
 	}
+	for _, event := range t.credits {
+		m.credits.Add(ctx, 1, metric.WithAttributes(of, attribute.String("goodship.credit.event", event)))
+	}
+}
+
+// creditEvents name what happens to credits.
+var creditEvents = map[goodshipv1.LedgerEntryKind]string{
+	goodshipv1.LedgerEntryKind_LEDGER_ENTRY_KIND_GRANTED:  "granted",
+	goodshipv1.LedgerEntryKind_LEDGER_ENTRY_KIND_SETTLED:  "settled",
+	goodshipv1.LedgerEntryKind_LEDGER_ENTRY_KIND_REFUSED:  "refused",
+	goodshipv1.LedgerEntryKind_LEDGER_ENTRY_KIND_REVERSED: "reversed",
+}
+
+// AppendLedger implements store.CreditTx.
+func (t *measuredTx) AppendLedger(l *storev1.LedgerRecord, e *goodshipv1.LedgerEntry) error {
+	t.credits = append(t.credits, creditEvents[e.Kind])
+	return t.Tx.AppendLedger(l, e)
 }
 
 func keptOrBroken(kept bool) string {
@@ -139,6 +159,7 @@ type measuredTx struct {
 	store.Tx
 	waits    []wait
 	promises []string
+	credits  []string
 }
 
 // wait is a wait that a person's answer ended.
@@ -225,5 +246,39 @@ func (m *streamMetrics) delivered(ctx context.Context, workspace string, clock s
 	if m != nil {
 		after := clock.Now().Sub(e.CreateTime.AsTime())
 		m.delivery.Record(ctx, after.Seconds(), metric.WithAttributes(ofWorkspace(workspace)))
+	}
+}
+
+// webhookMetrics measure what is sent to webhook endpoints; nil measures nothing.
+type webhookMetrics struct {
+	tries    metric.Int64Counter
+	delivery metric.Float64Histogram
+}
+
+// measureWebhooks returns nil if there is no provider.
+func measureWebhooks(p metric.MeterProvider) (*webhookMetrics, error) {
+	if p == nil {
+		return nil, nil
+	}
+	meter := p.Meter("github.com/goodship/goodship/server/support")
+	var m webhookMetrics
+	var errs [2]error
+	m.tries, errs[0] = meter.Int64Counter("goodship.webhook.tries", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests to webhook endpoints, by whether they took the event."))
+	m.delivery, errs[1] = meter.Float64Histogram("goodship.webhook.delivery", metric.WithUnit("s"),
+		metric.WithDescription("How long after an event a webhook endpoint took it; not of what is replayed by its delivery."),
+		metric.WithExplicitBucketBoundaries(.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400))
+	return &m, errors.Join(errs[:]...)
+}
+
+// tried tells of a request, that was answered now.
+func (m *webhookMetrics) tried(workspace string, l landing, now time.Time) {
+	if m == nil {
+		return
+	}
+	taken := l.outcome.Failure == ""
+	m.tries.Add(context.Background(), 1, metric.WithAttributes(ofWorkspace(workspace), attribute.Bool("goodship.webhook.taken", taken)))
+	if taken && l.replay == nil {
+		m.delivery.Record(context.Background(), now.Sub(l.letter.at).Seconds(), metric.WithAttributes(ofWorkspace(workspace)))
 	}
 }

@@ -64,7 +64,10 @@ func tell(workspace string, m metricdata.Metrics) []string {
 		}
 	case metricdata.Sum[int64]:
 		for _, p := range data.DataPoints {
-			state, _ := p.Attributes.Value("goodship.promise.state")
+			state, ok := p.Attributes.Value("goodship.promise.state")
+			if !ok {
+				state, _ = p.Attributes.Value("goodship.credit.event")
+			}
 			lines = append(lines, fmt.Sprintf("%s %s %d", name, state.AsString(), p.Value))
 		}
 	case metricdata.Gauge[int64]:

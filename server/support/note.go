@@ -53,7 +53,7 @@ func (s *Service) ListNotes(ctx context.Context, req *goodshipv1.ListNotesReques
 	if n := len(reply.Notes); n > 0 && reply.Notes[n-1].Number < head.Conversation.NoteCount {
 		reply.NextPageToken = p.nextNumber(reply.Notes[n-1].Number)
 	}
-	return reply, err
+	return reply, orMissing(err, noConversation())
 }
 
 // EditNote changes the text of the caller's own note.

@@ -25,11 +25,23 @@ const (
 	maxProblems = 100
 )
 
+// everyScope returns every scope that there is, in order.
+func everyScope() []goodshipv1.Scope {
+	var all []goodshipv1.Scope
+	values := goodshipv1.Scope(0).Descriptor().Values()
+	for i := range values.Len() {
+		if scope := goodshipv1.Scope(values.Get(i).Number()); scope != goodshipv1.Scope_SCOPE_UNSPECIFIED {
+			all = append(all, scope)
+		}
+	}
+	return all
+}
+
 // CreateWorkspace makes a workspace with a first key that has every scope.
 func (s *Service) CreateWorkspace(ctx context.Context, req *goodshipv1.CreateWorkspaceRequest) (*goodshipv1.CreateWorkspaceResponse, error) {
 	w := newWorkspace(newWorkspaceID(req.RequestId), req.DisplayName)
 	id := w.Workspace.Id
-	key, secret := newAPIKey(id, "First key", []goodshipv1.Scope{goodshipv1.Scope_SCOPE_ACT, goodshipv1.Scope_SCOPE_ADMIN})
+	key, secret := newAPIKey(id, "First key", everyScope())
 	c := callerFrom(ctx)
 	c.Workspace = id
 	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
@@ -75,7 +87,7 @@ func newWorkspaceID(requestID string) string {
 // newWorkspace returns a workspace with the settings that it begins with.
 func newWorkspace(id, displayName string) *storev1.WorkspaceRecord {
 	return &storev1.WorkspaceRecord{Version: 1, Workspace: &goodshipv1.Workspace{
-		Id: id, DisplayName: displayName, PersonasAllowed: true, OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE,
+		Id: id, DisplayName: displayName, PersonasAllowed: true, OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE, TimeZone: "UTC",
 		Promise:     durationpb.New(5 * time.Minute),
 		AssumeAfter: durationpb.New(72 * time.Hour),
 		LapseAfter:  durationpb.New(14 * 24 * time.Hour),
@@ -87,14 +99,16 @@ func newWorkspace(id, displayName string) *storev1.WorkspaceRecord {
 // seenWorkspace returns a record as it is seen.
 func seenWorkspace(r *storev1.WorkspaceRecord) *goodshipv1.Workspace {
 	r.Workspace.Etag = versionEtag(r.Version)
-	return withOnBroken(r.Workspace)
+	return withDefaults(r.Workspace)
 }
 
-// withOnBroken returns settings that say what happens when a promise is broken: nothing, unless they said it before.
-func withOnBroken(w *goodshipv1.Workspace) *goodshipv1.Workspace {
+// withDefaults returns settings with what those from before they could be set mean: that nothing happens when a promise is broken,
+// and the time zone.
+func withDefaults(w *goodshipv1.Workspace) *goodshipv1.Workspace {
 	if w.OnBroken == goodshipv1.OnBroken_ON_BROKEN_UNSPECIFIED {
 		w.OnBroken = goodshipv1.OnBroken_ON_BROKEN_NONE
 	}
+	w.TimeZone = timeZone(w)
 	return w
 }
 

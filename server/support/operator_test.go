@@ -37,7 +37,7 @@ func TestCreateWorkspace(t *testing.T) {
 	same(t, "workspace", made.Workspace, &goodshipv1.Workspace{
 		Id: made.Workspace.Id, DisplayName: "The product", PersonasAllowed: true, Promise: durationpb.New(5 * time.Minute),
 		AssumeAfter: durationpb.New(72 * time.Hour), LapseAfter: durationpb.New(14 * 24 * time.Hour),
-		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute), OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE,
+		NotifyAfter: durationpb.New(2 * time.Minute), AwayAfter: durationpb.New(2 * time.Minute), OnBroken: goodshipv1.OnBroken_ON_BROKEN_NONE, TimeZone: "UTC",
 		Etag: "1", CreateTime: made.Workspace.CreateTime,
 	})
 	other := do[*goodshipv1.CreateWorkspaceResponse](w, operator, &goodshipv1.CreateWorkspaceRequest{DisplayName: "The product"})

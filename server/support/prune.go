@@ -84,16 +84,12 @@ func (s *Service) oldestOfAll(ctx context.Context) (time.Time, error) {
 	return oldest, nil
 }
 
-// oldestEntry returns when the oldest entry was made that a workspace's feed has; zero if it has none.
+// oldestEntry returns when the oldest entry was made that a workspace's feed has, of those of which that can be said; zero if it has
+// none.
 func (s *Service) oldestEntry(ctx context.Context, workspace string) (time.Time, error) {
 	oldest, _, err := s.store.FeedEnds(ctx, workspace)
 	if err != nil {
 		return time.Time{}, err
 	}
-	entries, err := s.store.Feed(ctx, workspace, oldest, 1)
-	if err != nil || len(entries) == 0 {
-		return time.Time{}, err
-	}
-	events := entries[0].Record.Events
-	return events[len(events)-1].CreateTime.AsTime(), nil
+	return s.firstTimeAfter(ctx, workspace, oldest)
 }

@@ -11,6 +11,7 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -57,7 +58,27 @@ func (w *world) effects() int {
 	for _, r := range workspaces {
 		signingKeys += len(r.SigningKeys)
 	}
-	return len(feed) + len(keys) + len(agents) + len(customers) + len(workspaces) + signingKeys
+	hooks, err := w.store.WebhookEndpoints(w.t.Context(), w.workspace)
+	if err != nil {
+		w.t.Fatalf("read the webhook endpoints: %v", err)
+	}
+	toHooks := 0
+	for _, r := range hooks {
+		progress, err := w.store.WebhookProgress(w.t.Context(), w.workspace, r.WebhookEndpoint.Id)
+		if err != nil {
+			w.t.Fatalf("read the progress of a webhook endpoint: %v", err)
+		}
+		toHooks += int(r.Version + progress.ReplayCount)
+	}
+	incidents, err := w.store.Incidents(w.t.Context(), w.workspace, "", everything)
+	if err != nil {
+		w.t.Fatalf("read the incidents: %v", err)
+	}
+	toIncidents := 0
+	for _, r := range incidents {
+		toIncidents += int(r.Version)
+	}
+	return toIncidents + toHooks + len(feed) + len(keys) + len(agents) + len(customers) + len(workspaces) + signingKeys
 }
 
 // withoutSecret makes of a reply the one of its repetition, and reports whether there was a secret to take out.
@@ -135,8 +156,8 @@ func TestReused(t *testing.T) {
 func another(req proto.Message) proto.Message {
 	other := proto.Clone(req)
 	m, fields := other.ProtoReflect(), other.ProtoReflect().Descriptor().Fields()
-	for _, name := range []protoreflect.Name{"text", "subject", "etag", "agent_id", "to_agent_id", "display_name", "failure", "comment"} {
-		if f := fields.ByName(name); f != nil {
+	for _, name := range []protoreflect.Name{"text", "subject", "etag", "agent_id", "to_agent_id", "display_name", "failure", "comment", "reason", "preview_token"} {
+		if f := fields.ByName(name); f != nil && f.Kind() == protoreflect.StringKind {
 			m.Set(f, protoreflect.ValueOfString(m.Get(f).String()+"x"))
 			return other
 		}
@@ -147,8 +168,15 @@ func another(req proto.Message) proto.Message {
 			return other
 		}
 	}
-	if f := fields.ByName("persona"); f != nil {
-		m.Clear(f)
+	switch other := other.(type) {
+	case *goodshipv1.SetPersonaRequest:
+		other.Persona = nil
+		return other
+	case *goodshipv1.RotateWebhookSecretRequest:
+		other.ExpireAfter = durationpb.New(time.Hour)
+		return other
+	case *goodshipv1.ReplayWebhookRequest:
+		other.FromTime.Seconds--
 		return other
 	}
 	return nil // nothing but whom it is about

@@ -2,12 +2,15 @@ package support
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -88,6 +91,9 @@ func (r *reading) records(ctx context.Context) error {
 
 // entry adds an entry of the feed.
 func (r *reading) entry(ctx context.Context, e store.FeedEntry) error {
+	if e.Record == nil {
+		return r.removed(ctx, e)
+	}
 	for i, event := range e.Record.Events {
 		at := position{e.Position - 1, uint32(i + 1)}
 		if i == len(e.Record.Events)-1 {
@@ -106,6 +112,27 @@ func (r *reading) entry(ctx context.Context, e store.FeedEntry) error {
 	return nil
 }
 
+// removed adds an entry by which a conversation was removed; of what happened in it before there is nothing to tell any more.
+func (r *reading) removed(ctx context.Context, e store.FeedEntry) error {
+	at := position{at: e.Position}
+	switch {
+	case e.RemovalCause == 0:
+		r.end = at
+		return nil
+	case r.full():
+		return nil
+	}
+	return r.event(ctx, e.ConversationID, &storev1.Record{}, removedEvent(e.RemoveTime, e.RemovalCause), at)
+}
+
+// removedEvent returns the event that tells that a conversation was removed. It is in no log, so that it has no revision.
+func removedEvent(at time.Time, cause goodshipv1.RemovalCause) *goodshipv1.Event {
+	return &goodshipv1.Event{
+		CreateTime: timestamppb.New(at),
+		Kind:       &goodshipv1.Event_ConversationRemoved{ConversationRemoved: &goodshipv1.ConversationRemoved{Cause: cause}},
+	}
+}
+
 // event adds an event, if the audience sees it, as one that ends at a position.
 func (r *reading) event(ctx context.Context, conversation string, record *storev1.Record, e *goodshipv1.Event, at position) error {
 	r.end = at
@@ -113,7 +140,10 @@ func (r *reading) event(ctx context.Context, conversation string, record *storev
 		return nil
 	}
 	i := item{at: at}
-	if err := r.show(ctx, &i, conversation, record, e); err != nil {
+	switch err := r.show(ctx, &i, conversation, record, e); {
+	case errors.Is(err, store.ErrNotFound) && r.scope.conversation == "": // it was removed meanwhile, and what follows tells so
+		return nil
+	case err != nil:
 		return err
 	}
 	u := &goodshipv1.WatchUpdate{ConversationId: conversation, Update: &goodshipv1.WatchUpdate_Event{Event: e}}
@@ -124,6 +154,7 @@ func (r *reading) event(ctx context.Context, conversation string, record *storev
 	}
 	if r.scope.conversation == "" && r.scope.customer == "" {
 		i.desk = &desk{record.Before, record.After}
+		i.removes = e.GetConversationRemoved() != nil
 	}
 	u.Cursor = r.scope.seal(r.service.store.Sealer(), at)
 	i.frame, i.bytes = NewFrame(u), proto.Size(u)

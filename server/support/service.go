@@ -15,6 +15,7 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/support/rules"
+	"github.com/goodship/goodship/server/webhook"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/protobuf/proto"
 )
@@ -26,9 +27,12 @@ type Service struct {
 	goodshipv1.UnimplementedConversationServiceServer
 	goodshipv1.UnimplementedMessageServiceServer
 	goodshipv1.UnimplementedResolutionServiceServer
+	goodshipv1.UnimplementedCreditServiceServer
+	goodshipv1.UnimplementedIncidentServiceServer
 	goodshipv1.UnimplementedDeskServiceServer
 	goodshipv1.UnimplementedDirectoryServiceServer
 	goodshipv1.UnimplementedAdminServiceServer
+	goodshipv1.UnimplementedInsightServiceServer
 	goodshipv1.UnimplementedOperatorServiceServer
 
 	store    store.Store
@@ -36,13 +40,19 @@ type Service struct {
 	now      func() time.Time
 	presence *presence
 	hours    sync.Map // by workspace, parsedHours: loading a time zone reads files
+	zones    sync.Map // by the name of a time zone, *time.Location
 	waits    sync.Map // by workspace, *pastWaits
 	lines    sync.Map // by workspace, *countedLine
 	verified verifiedTokens
 	origins  origins
 	keeper   *timekeeper
 	hub      *hub
-	streams  *streamMetrics
+	// apologist writes the apologies of incidents.
+	apologist *apologist
+	streams   *streamMetrics
+	// courier carries events to webhook endpoints, as webhooks allow.
+	courier  *courier
+	webhooks webhook.Options
 	// deafen ends the hub's hearing of the store.
 	deafen func()
 }
@@ -58,6 +68,10 @@ type Options struct {
 	// OverduePerSecond is how many conversations a second time acts on, beside the live calls, of those that fell due while
 	// nobody served; 500 if 0.
 	OverduePerSecond int
+	// ApologiesPerSecond is how many apologies of incidents are written a second, beside the live calls; 500 if 0.
+	ApologiesPerSecond int
+	// Webhooks say what webhook endpoints may be.
+	Webhooks webhook.Options
 	// MeterProvider is told of waits, promises and the line; nothing is measured if nil.
 	MeterProvider metric.MeterProvider
 }
@@ -76,6 +90,12 @@ func New(s store.Store, o Options) (*Service, error) {
 		return nil, err
 	}
 	svc.keeper = newTimekeeper(svc, o.Log, o.OverduePerSecond)
+	svc.apologist = newApologist(svc, o.Log, o.ApologiesPerSecond)
+	posts, err := measureWebhooks(o.MeterProvider)
+	if err != nil {
+		return nil, err
+	}
+	svc.webhooks, svc.courier = o.Webhooks, newCourier(svc, o, posts)
 	svc.hub = newHub(svc.read)
 	svc.deafen = s.Notify(svc.hub.hint)
 	return svc, nil
@@ -83,13 +103,22 @@ func New(s store.Store, o Options) (*Service, error) {
 
 // Start begins what the service does by itself, until Close. It returns when what fell due while nobody served has been done,
 // as far as that is not too much; only then calls are to be let in.
-func (s *Service) Start(ctx context.Context) error { return s.keeper.start(ctx) }
+func (s *Service) Start(ctx context.Context) error {
+	if err := s.keeper.start(ctx); err != nil {
+		return err
+	}
+	s.courier.start(ctx)
+	s.apologist.start()
+	return nil
+}
 
 // Drain ends every watch, each with its cursor, and lets no more in.
 func (s *Service) Drain() { s.hub.drain() }
 
 // Close ends what Start began, and every watch, and waits for them.
 func (s *Service) Close() {
+	s.courier.stop()
+	s.apologist.stop()
 	s.keeper.stop()
 	s.hub.drain()
 	s.hub.running.Wait()

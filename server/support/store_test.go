@@ -164,6 +164,7 @@ func (i imager) workspace(w *storev1.WorkspaceRecord) {
 	for _, r := range keys {
 		i.put(id+"/key/"+r.ApiKey.Id, r)
 	}
+	i.hooks(id)
 	oldest, _, err := i.store.FeedEnds(ctx, id)
 	i.check(err)
 	feed, err := i.store.Feed(ctx, id, oldest, everything)
@@ -171,8 +172,83 @@ func (i imager) workspace(w *storev1.WorkspaceRecord) {
 	for _, e := range feed {
 		i.put(fmt.Sprintf("%s/feed/%d/%s", id, e.Position, e.ConversationID), e.Record)
 	}
+	i.credits(id, agents, customers)
+	i.incidents(id)
 	for _, h := range heads(i.t, i.store, id) {
 		i.conversation(id, h)
+	}
+}
+
+func (i imager) credits(workspace string, agents []*storev1.AgentRecord, customers []*storev1.CustomerRecord) {
+	ctx := i.t.Context()
+	for before, more := "", true; more; more = before != "" {
+		credits, next, err := i.store.Credits(ctx, workspace, store.CreditQuery{}, before, 100)
+		i.check(err)
+		for _, r := range credits {
+			i.put(r.Credit.Id, r)
+		}
+		before = next
+	}
+	for _, c := range customers {
+		ledger, err := i.store.Ledger(ctx, workspace, c.Key)
+		i.check(err)
+		i.put(workspace+"/ledger/"+c.Key, ledger)
+		entries, err := i.store.LedgerEntries(ctx, workspace, c.Key, 0, everything)
+		i.check(err)
+		for _, e := range entries {
+			i.put(fmt.Sprintf("%s/ledger/%s/%d", workspace, c.Key, e.Number), e)
+		}
+	}
+	for _, a := range agents {
+		spent, err := i.store.Spent(ctx, workspace, a.Agent.Id, i.store.Now().Format(time.DateOnly))
+		i.check(err)
+		spent.Day = "" // which is another one as time passes, also where nothing is granted
+		i.put(workspace+"/spent/"+a.Agent.Id, spent)
+	}
+	statistics, err := i.store.Statistics(ctx, workspace, "0000-01-01", "9999-12-31")
+	i.check(err)
+	for _, s := range statistics {
+		i.put(workspace+"/statistics/"+s.Day, s)
+	}
+}
+
+func (i imager) incidents(workspace string) {
+	ctx := i.t.Context()
+	incidents, err := i.store.Incidents(ctx, workspace, "", everything)
+	i.check(err)
+	for _, r := range incidents {
+		i.put(r.Incident.Id, r)
+		for after, more := "", true; more; more = after != "" {
+			page, next, err := i.store.Affected(ctx, workspace, r.Incident.Id, 0, after, 100)
+			i.check(err)
+			for _, a := range page {
+				i.put(r.Incident.Id+"/"+a.CustomerKey, a)
+			}
+			after = next
+		}
+	}
+}
+
+func (i imager) hooks(workspace string) {
+	ctx := i.t.Context()
+	endpoints, err := i.store.WebhookEndpoints(ctx, workspace)
+	i.check(err)
+	for _, r := range endpoints {
+		id := r.WebhookEndpoint.Id
+		i.put(id, r)
+		progress, err := i.store.WebhookProgress(ctx, workspace, id)
+		i.check(err)
+		i.put(id+"/progress", progress)
+		parked, err := i.store.Parked(ctx, workspace, id, "", everything)
+		i.check(err)
+		for _, p := range parked {
+			i.put(id+"/parked/"+p.ConversationId, p)
+		}
+		deliveries, err := i.store.Deliveries(ctx, workspace, id, "", everything)
+		i.check(err)
+		for _, d := range deliveries {
+			i.put(id+"/"+d.Id, d)
+		}
 	}
 }
 

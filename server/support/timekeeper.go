@@ -41,16 +41,20 @@ type timekeeper struct {
 	changed, untimed map[string]struct{}
 	// pruneAt is when there is something to prune, zero for never.
 	pruneAt time.Time
+	// erasures are those to go on with.
+	erasures erasures
+	credits  creditsDue
 
 	// What follows is the goroutine's.
-	pause    time.Duration
-	started  time.Time
-	duties   []*duty
-	backlog  backlog
-	census   census
-	retiming retiming
-	next     store.Due
-	aside    map[store.Due]time.Time
+	pause     time.Duration
+	started   time.Time
+	duties    []*duty
+	backlog   backlog
+	census    census
+	retiming  retiming
+	retention retention
+	next      store.Due
+	aside     map[store.Due]time.Time
 }
 
 // duty is one of the things that it does.
@@ -72,12 +76,16 @@ func newTimekeeper(s *Service, log *slog.Logger, rate int) *timekeeper {
 	k := &timekeeper{
 		service: s, log: log, rate: rate, wake: make(chan struct{}, 1), aside: map[store.Due]time.Time{},
 		changed: map[string]struct{}{}, untimed: map[string]struct{}{}, stop: func() {},
+		retention: retention{sweeps: map[string]*sweep{}},
+		credits:   creditsDue{aside: map[store.CreditDue]time.Time{}},
 	}
 	k.duties = []*duty{
 		{name: "what falls due", do: k.fireDue}, {name: "what fell due before the start", do: k.catchUp},
 		{name: "what was set aside", do: k.retry}, {name: "how long calls last", do: k.relearn},
 		{name: "what other timings mean", do: k.retime}, {name: "who is counted on", do: k.muster},
 		{name: "who goes away", do: k.letGo}, {name: "what is old in feeds", do: k.prune},
+		{name: "what billing has not settled", do: k.overdue}, {name: "who is erased", do: k.erase},
+		{name: "what is not to be kept", do: k.retain},
 	}
 	return k
 }
@@ -85,7 +93,7 @@ func newTimekeeper(s *Service, log *slog.Logger, rate int) *timekeeper {
 // start does what fell due while nobody served, as far as that is not too much, and goes on with the rest in the background.
 func (k *timekeeper) start(ctx context.Context) error {
 	k.started = k.now()
-	k.pruneAt = k.started
+	k.pruneAt, k.credits.at = k.started, k.started
 	k.service.presence.begin(k.started, k.alarm)
 	unheard := k.service.store.Notify(k.hint)
 	if err := k.catchUpAtStart(ctx); err != nil {
@@ -281,7 +289,7 @@ func (k *timekeeper) timer() (c <-chan time.Time, stop func(), again bool) {
 	return c, stop, false
 }
 
-// relearn takes in how long calls last where settings may have changed.
+// relearn takes in how long calls last, and conversations are kept, where settings may have changed.
 func (k *timekeeper) relearn(ctx context.Context) (time.Time, error) {
 	k.mu.Lock()
 	changed := k.changed
@@ -293,6 +301,7 @@ func (k *timekeeper) relearn(ctx context.Context) (time.Time, error) {
 		switch {
 		case err == nil:
 			k.service.presence.lasts(workspace, settings.AwayAfter.AsDuration())
+			k.retention.keeps(workspace, settings, k.now())
 		case !errors.Is(err, store.ErrNotFound): // which is one that was not made after all
 			failed = err
 			k.mu.Lock()

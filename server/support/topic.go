@@ -25,7 +25,9 @@ type item struct {
 	// message is the number of the message that it shows, 0 if none, and rewrites says that it changed that message.
 	message  int32
 	rewrites bool
-	bytes    int
+	// removes says that it tells of the conversation's removal, which every desk is told of.
+	removes bool
+	bytes   int
 	// desk is whose desks are to be told; nil but on desks.
 	desk *desk
 }
@@ -108,17 +110,25 @@ func (n tail) grow(read batch, version uint64) tail {
 	return n
 }
 
-// without returns the tail without the messages that items rewrite, and what comes before them.
+// without returns the tail without the messages that items rewrite and the conversations that they remove, and what comes before
+// them.
 func (n tail) without(rewriting []item) tail {
 	for _, r := range rewriting {
-		if !r.rewrites {
-			continue
+		if r.rewrites || r.removes {
+			n = n.behind(func(old item) bool {
+				return (r.removes || old.message == r.message) && old.conversation() == r.conversation()
+			})
 		}
-		for i, old := range slices.Backward(n.items) {
-			if old.message == r.message && old.conversation() == r.conversation() {
-				n.start, n.items = old.at, n.items[i+1:]
-				break
-			}
+	}
+	return n
+}
+
+// behind returns what comes in the tail behind the last item for which something holds.
+func (n tail) behind(holds func(item) bool) tail {
+	for i, old := range slices.Backward(n.items) {
+		if holds(old) {
+			n.start, n.items = old.at, n.items[i+1:]
+			break
 		}
 	}
 	return n
@@ -212,7 +222,24 @@ func (t *topic) fresh(conversation string, version uint64) bool {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.still(conversation, version)
+}
+
+// still is fresh under the lock, at another version.
+func (t *topic) still(conversation string, version uint64) bool {
 	return version >= t.floor && t.touched[conversation] <= version
+}
+
+// known returns the tail and the version by now. A customer's topic is not told when a conversation is removed, so that its tail is
+// without what may have been.
+func (t *topic) known() (tail, uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := t.tail
+	if t.scope.customer != "" {
+		known = known.behind(func(i item) bool { return !t.still(i.conversation(), known.version) })
+	}
+	return known, t.version.Load()
 }
 
 // after returns what follows a position, and, when nothing follows that, what was posted after a count of posts. It may be a
@@ -226,9 +253,7 @@ func (t *topic) after(ctx context.Context, from position, posts uint64, told <-c
 	if p, ok := t.kept(from, posts, told); ok { // by who read meanwhile
 		return p, nil
 	}
-	t.mu.Lock()
-	known, version := t.tail, t.version.Load()
-	t.mu.Unlock()
+	known, version := t.known()
 	if from.compare(known.end) > 0 { // nobody was further
 		known = tail{start: from, batch: batch{end: from}}
 	}
@@ -254,6 +279,9 @@ func (t *topic) before(ctx context.Context, known tail, from position) (portion,
 	read, err := t.read(ctx, t.scope, from)
 	if err != nil {
 		return portion{}, err
+	}
+	if read.complete && read.end.compare(known.start) < 0 { // what was between is of conversations that were removed
+		read.end = known.start
 	}
 	older := tail{start: from, version: known.version, batch: read}
 	if read.end.compare(known.start) >= 0 {

@@ -166,7 +166,7 @@ func (w *watch) catchUp() error {
 // tell tells of a portion, and reports whether it did to its end: what is not fresh any more is to be read again.
 func (w *watch) tell(p portion) (whole bool, err error) {
 	for _, i := range p.items {
-		if w.wants != nil && !w.wants(i.desk) {
+		if w.wants != nil && !i.removes && !w.wants(i.desk) {
 			continue
 		}
 		if !w.topic.fresh(i.conversation(), p.version) {
@@ -281,7 +281,10 @@ func (w *watch) ended(err error) error {
 
 // lost returns the fault of a stream that cannot read on.
 func (w *watch) lost(err error) error {
-	if !errors.Is(err, store.ErrFeedPruned) {
+	switch {
+	case errors.Is(err, store.ErrNotFound): // the conversation was removed, and there is nowhere to go on
+		return noConversation()
+	case !errors.Is(err, store.ErrFeedPruned):
 		return w.ended(err)
 	}
 	oldest, _, err := w.service.store.FeedEnds(w.ctx, w.scope.workspace)

@@ -37,6 +37,10 @@ func once(c Caller, req onceRequest) store.Once {
 	if named, ok := req.(conversationRequest); ok {
 		o.Conversation = named.GetConversationId()
 	}
+	switch req.(type) {
+	case *goodshipv1.GrantCreditRequest, *goodshipv1.ReverseCreditRequest:
+		o.Forever = true
+	}
 	return o
 }
 
@@ -203,6 +207,11 @@ func (u *unit) finish() (*storev1.Receipt, error) {
 func (u *unit) append() error {
 	if u.people.err != nil {
 		return u.people.err
+	}
+	if u.customerActed() {
+		if err := u.becomes(goodshipv1.ApologyState_APOLOGY_STATE_SEEN, 1, u.Head.Conversation.MessageCount); err != nil {
+			return err
+		}
 	}
 	if err := u.appendEvents(); err != nil {
 		return err

@@ -28,7 +28,7 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 		"resolution_number": shown, "read_marks": shown, "message_count": shown, "note_count": hidden, "resolution_count": shown,
 		"return_count": hidden, "rejection_count": hidden, "hand_over_count": hidden, "out_of_turn_count": hidden,
 		"revision": hidden, "public_revision": shown, "etag": shown, "create_time": shown, "update_time": shown,
-		"activity_time": shown, "resolve_time": shown, "watch_cursor": shown,
+		"activity_time": shown, "resolve_time": shown, "watch_cursor": shown, "hold": hidden,
 	},
 	"goodship.v1.Participant": {"number": shown, "kind": shown, "persona": shown, "agent_id": hidden},
 	"goodship.v1.Persona":     {"display_name": shown, "avatar_uri": shown},
@@ -44,8 +44,16 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	"goodship.v1.Resolution": {
 		"conversation_id": shown, "number": shown, "state": shown, "matter": shown, "done": shown, "made_right": shown,
 		"agent_id": hidden, "message_number": shown, "create_time": shown, "decide_time": shown, "rating": shown,
+		"credit_ids": shown, "found_first": shown,
 	},
-	"goodship.v1.Rating":                    {"solved": shown, "personal": shown, "easy": shown, "comment": shown, "create_time": shown, "update_time": shown},
+	"goodship.v1.Rating": {"solved": shown, "personal": shown, "easy": shown, "comment": shown, "create_time": shown, "update_time": shown},
+	"goodship.v1.Credit": {
+		"id": shown, "customer_id": shown, "conversation_id": shown, "amount": shown, "reason": shown, "state": shown,
+		"settle_by_time": shown, "overdue": hidden, "billing_reference": shown, "end_reason": hidden, "agent_id": hidden,
+		"incident_id": hidden, "create_time": shown, "end_time": shown,
+	},
+	"goodship.v1.CreditAmount":              {"money": shown, "basis_points": shown},
+	"goodship.v1.ListCreditsResponse":       {"credits": shown, "next_page_token": shown},
 	"goodship.v1.ListConversationsResponse": {"conversations": shown, "next_page_token": shown, "watch_cursor": shown},
 	"goodship.v1.ListMessagesResponse":      {"messages": shown, "next_page_token": shown, "revision": hidden, "watch_cursor": shown},
 	"goodship.v1.ListResolutionsResponse":   {"resolutions": shown, "next_page_token": shown},
@@ -63,6 +71,8 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 		"claimed": hidden, "released": hidden, "helper_invited": hidden, "helper_removed": hidden,
 		"hand_over_offered": hidden, "hand_over_accepted": hidden, "hand_over_declined": hidden, "hand_over_lapsed": hidden,
 		"persona_set": hidden, "details_changed": hidden, "note_added": hidden, "note_edited": hidden, "note_redacted": hidden, "unseen": hidden,
+		"credit_granted": shown, "credit_settled": shown, "credit_refused": shown, "credit_reversed": shown, "credit_overdue": hidden,
+		"conversation_removed": hidden,
 	},
 	"goodship.v1.Opened":               {"outreach_reason": shown},
 	"goodship.v1.MessageSent":          {"number": shown, "message": shown, "participant_number": shown, "asks": hidden},
@@ -80,6 +90,10 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	"goodship.v1.Reopened":             {"counted": hidden},
 	"goodship.v1.Rated":                {"number": shown},
 	"goodship.v1.SubjectChanged":       {},
+	"goodship.v1.CreditGranted":        {"credit_id": shown, "amount": shown, "settle_by_time": shown},
+	"goodship.v1.CreditSettled":        {"credit_id": shown},
+	"goodship.v1.CreditRefused":        {"credit_id": shown},
+	"goodship.v1.CreditReversed":       {"credit_id": shown},
 	"goodship.v1.Signal":               {"kind": shown, "sender": shown, "expire_time": shown},
 	"goodship.v1.Wait": {
 		"conversation_id": shown, "state": shown, "place": shown, "answer_promise": shown, "estimate": shown, "open_time": shown, "contact_points": shown,
@@ -87,6 +101,7 @@ var customerSees = map[protoreflect.FullName]map[protoreflect.Name]sees{
 	"goodship.v1.WaitEstimate":  {"state": shown, "p50": shown, "p90": shown},
 	"goodship.v1.ContactPoint":  {"kind": shown, "value": shown},
 	"google.protobuf.Duration":  {"seconds": shown, "nanos": shown},
+	"google.type.Money":         {"currency_code": shown, "units": shown, "nanos": shown},
 	"google.protobuf.Timestamp": {"seconds": shown, "nanos": shown},
 }
 
@@ -152,7 +167,8 @@ func (s *Service) changed(ctx context.Context, r *storev1.Receipt, err error) (*
 	return s.conversation(ctx, r.ConversationId)
 }
 
-// seen makes of a head what the caller sees of the conversation. The head is its to change.
+// seen makes of a head what the caller sees of the conversation, unless its customer was erased since it was read. The head is
+// its to change.
 func (s *Service) seen(ctx context.Context, h *storev1.Head) (*goodshipv1.Conversation, error) {
 	c, conv := callerFrom(ctx), h.Conversation
 	conv.Etag = headEtag(c, h)
@@ -164,7 +180,7 @@ func (s *Service) seen(ctx context.Context, h *storev1.Head) (*goodshipv1.Conver
 	}
 	customer, err := s.customerByKey(ctx, c.Workspace, h.CustomerKey)
 	if err != nil {
-		return nil, err
+		return nil, orMissing(err, noConversation())
 	}
 	conv.CustomerId, conv.PublicRevision = customer.Customer.Id, 0
 	for _, p := range conv.Participants {
@@ -180,7 +196,7 @@ func (s *Service) readMarks(ctx context.Context, h *storev1.Head) ([]*goodshipv1
 	c := callerFrom(ctx)
 	records, err := s.store.ReadMarks(ctx, c.Workspace, h.Conversation.Id)
 	if err != nil {
-		return nil, err
+		return nil, orMissing(err, noConversation())
 	}
 	var marks []*goodshipv1.ReadMark
 	for _, r := range records {

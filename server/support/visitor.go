@@ -133,6 +133,9 @@ func signIn(tx store.Tx, session *storev1.Token, c Caller) error {
 	if err != nil {
 		return err
 	}
+	if customer.ErasureId != "" {
+		return noCustomer(c.ID) // as good as erased: who the visitor was is not to go with them
+	}
 	visitor, err := tx.Customer(session.Subject)
 	isNew := errors.Is(err, store.ErrNotFound)
 	if isNew {
@@ -189,12 +192,17 @@ func outlasts(b, other *goodshipv1.Block) bool {
 	return other == nil || other.UntilTime != nil && blocks(b, other.UntilTime.AsTime())
 }
 
-// person returns the record of who a customer is, as one was looked up: of a visitor who signed in, the customer's.
+// person returns the record of who a customer is, as one was looked up: of a visitor who signed in, the customer's, unless that was
+// erased.
 func person(r *storev1.CustomerRecord, err error, byKey func(string) (*storev1.CustomerRecord, error)) (*storev1.CustomerRecord, error) {
 	if err != nil || r.SignedInKey == "" {
 		return r, err
 	}
-	return byKey(r.SignedInKey)
+	customer, err := byKey(r.SignedInKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, nil
+	}
+	return customer, err
 }
 
 // customerByID returns a customer by the id of theirs, or of a visitor of theirs; or store.ErrNotFound.

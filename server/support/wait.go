@@ -47,7 +47,7 @@ func (s *Service) place(ctx context.Context, id string) (*storev1.Head, int, err
 		}
 		place, err := s.store.Place(ctx, callerFrom(ctx).Workspace, id)
 		if err != nil || place != 0 { // else somebody answered in between
-			return head, place, err
+			return head, place, orMissing(err, noConversation())
 		}
 	}
 }
@@ -117,6 +117,10 @@ func (p *pastWaits) catchUp(ctx context.Context, s store.Lister, workspace strin
 
 // learn notes which waits began and ended in an entry of the feed.
 func (p *pastWaits) learn(entry store.FeedEntry, open func(from, to time.Time) time.Duration) {
+	if entry.Record == nil { // removed, so that nobody waits there
+		p.waits.Leave(entry.ConversationID)
+		return
+	}
 	for _, e := range entry.Record.Events {
 		at := e.CreateTime.AsTime()
 		switch k := e.Kind.(type) {

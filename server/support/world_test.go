@@ -21,7 +21,9 @@ import (
 	"github.com/goodship/goodship/server/support"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -210,6 +212,11 @@ func (w *world) dispatch(ctx context.Context, req proto.Message) (proto.Message,
 	switch req := req.(type) {
 	case *goodshipv1.BackupStoreRequest:
 		return &goodshipv1.BackupStoreResponse{}, w.BackupStore(req, &received{ctx: ctx})
+	case *goodshipv1.AddAffectedCustomersRequest:
+		return w.streams(ctx, req)
+	case *goodshipv1.ExportCustomerRequest:
+		items, err := w.exports(ctx, req)
+		return &goodshipv1.ExportCustomerResponse{Item: &goodshipv1.ExportCustomerResponse_End{End: &goodshipv1.ExportEnd{ItemCount: int32(len(items))}}}, err
 	case *goodshipv1.WatchConversationRequest:
 		return first.of(w.WatchConversation(req, &grpc.GenericServerStream[goodshipv1.WatchConversationRequest, goodshipv1.WatchUpdate]{ServerStream: first}))
 	case *goodshipv1.WatchDeskRequest:
@@ -254,7 +261,12 @@ func refusal(err error) string {
 	if !errors.As(support.Fault(err), &f) {
 		return "no fault: " + err.Error()
 	}
-	status := f.GRPCStatus()
+	return refusalOf(f.GRPCStatus().Proto())
+}
+
+// refusalOf is refusal for an error that stands in a reply.
+func refusalOf(s *spb.Status) string {
+	status := status.FromProto(s)
 	words := []string{status.Code().String()}
 	for _, detail := range status.Details() {
 		switch d := detail.(type) {
@@ -293,7 +305,7 @@ var methods = sync.OnceValue(func() map[string]method {
 				d := declared.Get(j)
 				access := proto.GetExtension(d.Options(), goodshipv1.E_Access).(*goodshipv1.Access)
 				name := string(d.Name())
-				reads := strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Watch")
+				reads := strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Watch") || strings.HasPrefix(name, "Export") || strings.HasPrefix(name, "Preview")
 				all[name] = method{name: name, input: d.Input(), callers: access.GetCallers(), reads: reads}
 			}
 		}

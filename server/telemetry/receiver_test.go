@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/goodship/goodship/server/rpc"
 	"github.com/goodship/goodship/server/servertest"
+	"github.com/goodship/goodship/server/support"
 	"github.com/goodship/goodship/server/telemetry"
+	"github.com/goodship/goodship/server/webhook"
 	collectorlogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectortrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -246,5 +249,8 @@ func serve(t *testing.T, observed *telemetry.Telemetry, opts ...servertest.Optio
 	t.Helper()
 	return servertest.New(t, append(opts, servertest.WithTelemetry(observed.TracerProvider, observed.MeterProvider),
 		servertest.WithLog(slog.New(observed.Log)),
+		servertest.WithService(func(o *support.Options) {
+			o.Webhooks = webhook.Options{AllowHTTP: true, AllowAddresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		}),
 		servertest.WithConfig(func(c *rpc.Config) { c.Propagator, c.Metrics = observed.Propagator, observed.Metrics }))...)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +90,31 @@ func play(t *testing.T, s *servertest.Server, c *faketime.Clock) {
 	do(t, s, "agent/captain", "POST", "/v1/conversations/"+third+":claim", "{}")
 	do(t, s, "agent/captain", "POST", "/v1/conversations/"+third+":dismiss",
 		fmt.Sprintf(`{"reason":"DISMISS_REASON_SPAM","seenRevision":%d}`, do(t, s, "agent/captain", "GET", "/v1/conversations/"+third, "").Revision))
+	arrives := post(t, s)
 	ask(t, s, "kim")
+	arrives()
 	c.Jump(30 * time.Second)
+}
+
+// post has a webhook endpoint told of what customers say. arrives waits until it was told of something.
+func post(t *testing.T, s *servertest.Server) (arrives func()) {
+	t.Helper()
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	made := s.Do("", "POST", "/v1/webhookEndpoints", `{"webhookEndpoint":{"uri":"`+receiver.URL+`","eventKinds":["message_sent"]}}`)
+	var endpoint struct{ WebhookEndpoint struct{ ID string } }
+	if err := json.Unmarshal([]byte(made.Body), &endpoint); err != nil || made.Code != http.StatusOK {
+		t.Fatalf("make a webhook endpoint: %v: %s", err, made.Body)
+	}
+	return func() {
+		for end := time.Now().Add(patience); ; {
+			log := s.Do("", "GET", "/v1/webhookEndpoints/"+endpoint.WebhookEndpoint.ID+"/deliveries", "")
+			if strings.Contains(log.Body, "WEBHOOK_DELIVERY_STATE_DELIVERED") {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("nothing is delivered: %s", log.Body)
+			}
+		}
+	}
 }

@@ -9,4 +9,5 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/visibility"
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 	_ "google.golang.org/genproto/googleapis/rpc/status"
+	_ "google.golang.org/genproto/googleapis/type/money"
 )

@@ -32,13 +32,20 @@ const (
 )
 
 // backedUp are the tables whose records a backup holds. The others follow from them.
-var backedUp = []table{directoryTable, conversationTable, feedTable, onceTable}
+var backedUp = []table{directoryTable, conversationTable, feedTable, onceTable, objectTable}
 
 // changes are the places that units changed while a backup was under way.
 type changes struct {
-	mu     sync.Mutex
-	places map[place]struct{}
+	mu sync.Mutex
+	// places say whether an object that was there was removed; there may be another by now.
+	places map[place]bool
 	lost   bool
+}
+
+// changedPlace is a place that was changed; gone says that an object that was there was removed.
+type changedPlace struct {
+	place
+	gone bool
 }
 
 // add takes over what a unit did.
@@ -53,7 +60,12 @@ func (c *changes) add(t *tx) {
 			c.lost = true
 			return
 		}
-		c.places[change.at] = struct{}{}
+		c.places[change.at] = c.places[change.at] || t.values[change.at] == nil && goneAt(change.at) != nil
+	}
+	for _, changed := range t.conversations {
+		if changed.removed != nil {
+			c.places[place{conversationTable, string(headKey(changed.prefix))}] = true
+		}
 	}
 }
 
@@ -64,19 +76,28 @@ func (c *changes) size() int {
 	return len(c.places)
 }
 
-// take returns all, in the order of their tables and keys, and forgets them.
-func (c *changes) take() ([]place, error) {
+// take returns all, and forgets them: first where an object is gone, so that what came in its place follows, then in the order of
+// their tables and keys.
+func (c *changes) take() ([]changedPlace, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lost {
 		return nil, fmt.Errorf("%w: the backup is read more slowly than the store is written to", store.ErrUnavailable)
 	}
-	places := make([]place, 0, len(c.places))
-	for at := range c.places {
-		places = append(places, at)
+	places := make([]changedPlace, 0, len(c.places))
+	for at, gone := range c.places {
+		places = append(places, changedPlace{at, gone})
 	}
 	clear(c.places)
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.key, b.key)) })
+	slices.SortFunc(places, func(a, b changedPlace) int {
+		if a.gone != b.gone {
+			if a.gone {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.key, b.key))
+	})
 	return places, nil
 }
 
@@ -93,7 +114,7 @@ type backup struct {
 // meanwhile, until little is left; that it reads at one instant, and the backup is the store as of then. What it writes to
 // may be slow: no transaction is open meanwhile. It fails if that is slower than the store is written to.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (err error) {
-	b := &backup{Store: s, changes: &changes{places: make(map[place]struct{})}, names: make(map[uint32]string)}
+	b := &backup{Store: s, changes: &changes{places: make(map[place]bool)}, names: make(map[uint32]string)}
 	// Between two batches nothing is half committed: whatever is changed from now on is noted.
 	if err := s.onWriter(ctx, func(w *writer) { w.changed[b.changes] = struct{}{} }); err != nil {
 		return err
@@ -183,7 +204,7 @@ func (b *backup) write(entries []*storev1.BackupEntry) error {
 // catchUp writes again what was changed since the last time. It says whether that was so little that all of it was read
 // at one instant, and the time of the newest unit then.
 func (b *backup) catchUp(ctx context.Context) (clock time.Time, last bool, err error) {
-	var places []place
+	var places []changedPlace
 	var v *view
 	var failed error
 	err = b.onWriter(ctx, func(w *writer) {
@@ -225,16 +246,23 @@ func (b *backup) begin() (*view, error) {
 }
 
 // readAll reads places in a transaction that it ends.
-func (b *backup) readAll(v *view, places []place) (entries []*storev1.BackupEntry, err error) {
+func (b *backup) readAll(v *view, places []changedPlace) (entries []*storev1.BackupEntry, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer b.contain(&err)
 	defer v.tx.Rollback() //nolint:errcheck // of a read transaction it never fails
 	return b.read(v, places)
 }
 
-// read returns the entries of places, as far as there is anything by now.
-func (b *backup) read(v *view, places []place) ([]*storev1.BackupEntry, error) {
+// read returns the entries of places: what is gone, then what is there by now.
+func (b *backup) read(v *view, places []changedPlace) ([]*storev1.BackupEntry, error) {
 	var entries []*storev1.BackupEntry
+	for _, at := range places {
+		if at.gone {
+			entries = append(entries, &storev1.BackupEntry{
+				WorkspaceId: b.name(v, binary.BigEndian.Uint32([]byte(at.key))), Object: &storev1.BackupEntry_Gone{Gone: goneAt(at.place)},
+			})
+		}
+	}
 	for _, at := range places {
 		key := []byte(at.key)
 		payload, err := v.get(at.table, key)
@@ -269,6 +297,8 @@ func (b *backup) entries(v *view, t table, key, payload []byte) ([]*storev1.Back
 			return onceEntries(e, v, key, payload)
 		}
 		err = conversationEntry(e, v, k.kind, key, payload)
+	case objectTable:
+		err = objectEntry(e, v, key, payload)
 	case feedTable:
 		var m *storev1.FeedRecord
 		m, err = decode[storev1.FeedRecord](v, t, key, payload)

@@ -27,8 +27,8 @@
 // the exception: it is known to have left nothing, so that the next write that finds room simply succeeds.
 //
 // Transactions are short, whoever waits for what they read: bbolt frees no page that an open one can see. A backup copies
-// a slice at a time, and what changed meanwhile again at the end (backup.go). What is redacted is gone from what the
-// store reads and from later backups; freed bytes of the file go when it is compacted (compact.go).
+// a slice at a time, and what changed meanwhile again at the end (backup.go). What is redacted or removed is gone from what
+// the store reads and from later backups; freed bytes of the file go when it is compacted (compact.go).
 package bolt
 
 import (
@@ -47,7 +47,7 @@ type Store struct {
 	log    *slog.Logger
 	sealer *store.Sealer
 	clock  *clock
-	hooks  hooks
+	hooks  Hooks
 	// metrics are nil if nothing is measured.
 	metrics *metrics
 
@@ -79,19 +79,31 @@ type published struct {
 	next chan struct{}
 }
 
-// hooks are asked at points of a commit, in tests; an error fails it there.
-type hooks struct {
-	beforeApply, beforeCommit, afterCommit func() error
+// Hooks are asked at points of a commit, by the writer, which waits for them; an error fails the commit there. nil asks nobody.
+type Hooks struct {
+	// BeforeApply is asked when a unit's fn has returned nil and nothing of it is written.
+	BeforeApply func() error
+	// BeforeCommit is asked when all of a commit is written and none of it is durable.
+	BeforeCommit func() error
+	// AfterCommit is asked when it is durable and nobody has heard of it.
+	AfterCommit func() error
+}
+
+// ask asks a hook.
+func ask(hook func() error) error {
+	if hook == nil {
+		return nil
+	}
+	return hook()
 }
 
 func newStore(db *bbolt.DB, o Options, sealer *store.Sealer, ix *index, c *clock, m *metrics) *Store {
-	nothing := func() error { return nil }
 	s := &Store{
 		db:      db,
 		log:     o.Log,
 		sealer:  sealer,
 		clock:   c,
-		hooks:   hooks{nothing, nothing, nothing},
+		hooks:   o.Hooks,
 		metrics: m,
 		queue:   make(chan *unit, queueSize),
 		written: make(chan struct{}),

@@ -20,7 +20,7 @@ const mostProblems = 1_000
 // instant. Deep, it also
 // compares what is in the records with where they stand, and with the form in which they would be written.
 func (s *Store) Check(ctx context.Context, deep bool) (store.Report, error) {
-	c := &checker{Store: s, deep: deep, numbers: make(map[uint32]string)}
+	c := &checker{Store: s, deep: deep, gone: make(map[string]int64), numbers: make(map[uint32]string)}
 	for t := range tableCount {
 		if err := c.table(ctx, t); err != nil {
 			return c.report, err
@@ -44,7 +44,12 @@ type checker struct {
 	// feed is the workspace and position before.
 	feedWorkspace uint32
 	feedPosition  int64
-	numbers       map[uint32]string
+	// gone are the conversations that entries of that feed are of and that are missing, with the position of the first; their
+	// removal must follow.
+	gone map[string]int64
+	// ledger is the ledger that is gone through.
+	ledger  ledgerChecker
+	numbers map[uint32]string
 }
 
 func (c *checker) problem(format string, args ...any) {
@@ -78,8 +83,9 @@ func (c *checker) table(ctx context.Context, t table) error {
 func (c *checker) slice(v *view, t table, from []byte) []byte {
 	cursor, seen := v.bucket(t).Cursor(), 0
 	for key, value := cursor.Seek(from); key != nil; key, value = cursor.Next() {
-		// A head is compared with what stands before it and with its newest record, so they must be of one instant.
-		if seen++; seen > sliceKeys && !c.log.begun() {
+		// A head is compared with what stands before it and with its newest record, and a ledger's sums with its entries, so they
+		// must be of one instant.
+		if seen++; seen > sliceKeys && !c.log.begun() && !c.ledger.begun() {
 			return bytes.Clone(key)
 		}
 		payload, err := v.unseal(t, key, value)
@@ -88,14 +94,22 @@ func (c *checker) slice(v *view, t table, from []byte) []byte {
 			if k, ok := parseConversationKey(key); ok && t == conversationTable && k.kind >= headKind {
 				c.log.lost = true // the other records of the log cannot be compared with this one
 			}
+			if t == objectTable {
+				c.ledger.lost(c, key)
+			}
 			continue
 		}
 		if err := c.record(v, t, key, payload); err != nil {
 			c.damaged(err)
 		}
 	}
-	if t == conversationTable {
-		c.log.end(c)
+	switch t {
+	case conversationTable:
+		c.log.end(c, v)
+	case feedTable:
+		c.feedEnd(v)
+	case objectTable:
+		c.ledger.end(c)
 	}
 	return nil
 }
@@ -104,7 +118,7 @@ func (c *checker) damaged(err error) { c.problem("A record is damaged: %v.", err
 
 // record checks a record against its table and the others.
 func (c *checker) record(v *view, t table, key, payload []byte) error {
-	if t != metaTable && t != workspaceTable && t != secretTable && (len(key) < 5 || !c.knows(v, binary.BigEndian.Uint32(key))) {
+	if t != metaTable && t != workspaceTable && t != secretTable && t != dueTable && (len(key) < 5 || !c.knows(v, binary.BigEndian.Uint32(key))) {
 		c.problem("A record is of a workspace that there is not: %s.", describe(t, key, v.index.name))
 		return nil
 	}
@@ -126,6 +140,10 @@ func (c *checker) record(v *view, t table, key, payload []byte) error {
 		return c.directory(v, key, payload)
 	case secretTable:
 		return c.secret(v, key, payload)
+	case objectTable:
+		return c.object(v, key, payload)
+	case dueTable:
+		return c.due(v, key, payload)
 	default:
 		_, err := decode[storev1.OnceRecord](v, t, key, payload)
 		return err
@@ -163,40 +181,6 @@ func (c *checker) workspace(key, payload []byte) {
 		return
 	}
 	c.numbers[binary.BigEndian.Uint32(payload)] = string(key)
-}
-
-// feed checks that the feed is dense from where it was pruned, and that its entry and the record name each other.
-func (c *checker) feed(v *view, key, payload []byte) error {
-	m, err := decode[storev1.FeedRecord](v, feedTable, key, payload)
-	if err != nil {
-		return err
-	}
-	w, position := binary.BigEndian.Uint32(key), int64(binary.BigEndian.Uint64(key[4:]))
-	if w != c.feedWorkspace {
-		c.feedWorkspace, c.feedPosition = w, 0
-	}
-	if position == feedStart {
-		if m.GetPosition() < 1 || m.GetConversationId() != "" {
-			c.problem("The feed of workspace %q is said to be pruned up to position %d, with a conversation %q.", c.numbers[w], m.GetPosition(), m.GetConversationId())
-		}
-		return nil
-	}
-	start, _ := v.feedStart(w)                      // damage is told where it stands
-	c.feedPosition = max(c.feedPosition, start) + 1 // it may have been pruned since the entry before
-	if position != c.feedPosition || m.GetPosition() != position {
-		c.problem("In the feed of workspace %q position %d follows %d, and its entry says %d.", c.numbers[w], position, c.feedPosition-1, m.GetPosition())
-		c.feedPosition = position
-	}
-	at := recordKey(conversationPrefix(w, m.GetConversationId()), m.GetRevision())
-	r, err := load[storev1.LogRecord](v, conversationTable, at)
-	if err != nil {
-		return nil //nolint:nilerr // it is told where the log is gone through
-	}
-	if r == nil || r.GetFeedPosition() != position {
-		c.problem("Feed entry %d of workspace %q names revision %d of conversation %q, whose record is missing or names position %d.",
-			position, c.numbers[w], m.GetRevision(), m.GetConversationId(), r.GetFeedPosition())
-	}
-	return nil
 }
 
 // indexEntry checks that an entry of one of the file's indexes is of a conversation that belongs there.
@@ -292,7 +276,7 @@ func (c *checker) conversation(v *view, key, payload []byte) error {
 		return v.damaged(conversationTable, key, errKey)
 	}
 	if k.workspace != c.log.workspace || k.id != c.log.id {
-		c.log.end(c)
+		c.log.end(c, v)
 		c.log = logChecker{workspace: k.workspace, id: k.id}
 	}
 	switch k.kind {

@@ -2,6 +2,7 @@ package bolt_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,14 +11,29 @@ import (
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
 	"go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func feedRecord(position int64, conversation string) []byte {
 	b, err := proto.Marshal(&storev1.FeedRecord{Position: position, ConversationId: conversation})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func position(feedKey []byte) int64 { return int64(binary.BigEndian.Uint64(feedKey[4:])) }
+
+// removalRecord returns the entry under a key of the feed that says that a conversation was removed.
+func removalRecord(key []byte, conversation string) []byte {
+	b, err := proto.Marshal(&storev1.FeedRecord{
+		Position: position(key), ConversationId: conversation, RemoveTime: timestamppb.Now(), RemovalCause: goodshipv1.RemovalCause_REMOVAL_CAUSE_ERASED,
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -39,6 +55,14 @@ func TestCheckFinds(t *testing.T) {
 		}
 		t.Fatalf("table %s has no key with %q", table, with)
 		return nil
+	}
+	last := func(table string) (key []byte) {
+		for _, at := range all {
+			if at.table == table {
+				key = at.key
+			}
+		}
+		return key
 	}
 	for name, test := range map[string]struct {
 		table  string
@@ -65,33 +89,47 @@ func TestCheckFinds(t *testing.T) {
 		"a customer is missing":             {"directory", pick("directory", "ccustomer-1"), nil, "In the directory", "key_1"},
 		"a key's secret is missing":         {"secret", pick("secret", ""), nil, "In the directory", "akey_1"},
 		"an index has one too many":         {"open", []byte("\x00\x00\x00\x01conv_000"), []byte{}, "does not belong there", "conv_000"},
+		"a removal is missing":              {"feed", last("feed"), nil, "no entry says that it was removed", "conv_removed"},
+		"a removal of one that is there":    {"feed", last("feed"), removalRecord(last("feed"), "conv_001"), "says that conversation", "conv_001"},
+		"a removal without a time":          {"feed", last("feed"), feedRecord(position(last("feed")), "conv_removed"), "without a time", "conv_removed"},
 		"a workspace is missing":            {"workspace", pick("workspace", "w"), nil, "of a workspace that there is not", "conv_001"},
 	} {
-		path := tempFile(t)
-		mustWrite(t, path, file)
-		if err := change(path, test.table, test.key, test.put); err != nil {
-			t.Fatal(err)
-		}
-		st, err := bolt.Open(path, bolt.Options{Log: discard})
-		if err != nil {
-			if !strings.Contains(err.Error(), "missing") {
-				t.Errorf("%s: %v", name, err)
-			}
-			continue
-		}
-		report, err := st.Check(t.Context(), false)
-		if err != nil {
+		mustFind(t, name, file, damage{test.table, test.key, test.put}, test.want, test.ofWhom)
+	}
+}
+
+// damage puts a payload with a right checksum under a key of a table, or, if it is nil, deletes the key.
+type damage struct {
+	table    string
+	key, put []byte
+}
+
+// mustFind fails the test unless Check finds a problem in a file with this damage that says what is wrong and of what.
+func mustFind(t *testing.T, name string, file []byte, d damage, want, ofWhom string) {
+	t.Helper()
+	path := tempFile(t)
+	mustWrite(t, path, file)
+	if err := change(path, d.table, d.key, d.put); err != nil {
+		t.Fatal(err)
+	}
+	st, err := bolt.Open(path, bolt.Options{Log: discard})
+	if err != nil {
+		if !strings.Contains(err.Error(), "missing") {
 			t.Errorf("%s: %v", name, err)
 		}
-		found := false
-		for _, problem := range report.Problems {
-			found = found || strings.Contains(strings.ToLower(problem), strings.ToLower(test.want)) && strings.Contains(problem, test.ofWhom)
-		}
-		if !found {
-			t.Errorf("%s: got problems %q, want one of %s that says %q", name, report.Problems, test.ofWhom, test.want)
-		}
-		mustClose(t, st)
+		return
 	}
+	defer mustClose(t, st)
+	report, err := st.Check(t.Context(), false)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	for _, problem := range report.Problems {
+		if strings.Contains(strings.ToLower(problem), strings.ToLower(want)) && strings.Contains(problem, ofWhom) {
+			return
+		}
+	}
+	t.Errorf("%s: got problems %q, want one of %s that says %q", name, report.Problems, ofWhom, want)
 }
 
 // TestCheckFindsDisorder has the records of a log change places in the feed, where it was pruned and nothing else tells.
@@ -153,7 +191,7 @@ func TestCheckUnderWrites(t *testing.T) {
 				})
 				if err == nil {
 					err = update(ctx, st, func(tx store.Tx) error {
-						return errors.Join(say(tx, id, "text", nil), say(tx, "conv_much", "text", resolve))
+						return errors.Join(say(tx, id, "text", nil), say(tx, "conv_much", "text", resolve), changeObjects(tx, id, n))
 					})
 				}
 				if err != nil && ctx.Err() == nil {

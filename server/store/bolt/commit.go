@@ -226,7 +226,7 @@ func (w *writer) call(u *unit, t *tx) (receipt *storev1.Receipt, err error) {
 // apply adds what a unit did to the batch. An error means that the batch is spoiled.
 func (w *writer) apply(t *tx) (err error) {
 	defer w.store.contain(&err)
-	if err := w.store.hooks.beforeApply(); err != nil {
+	if err := ask(w.store.hooks.BeforeApply); err != nil {
 		return err
 	}
 	for changed := range w.changed {
@@ -268,7 +268,7 @@ func (w *writer) commit() {
 // commitFile commits the batch's transaction, if it changed anything.
 func (w *writer) commitFile(b *batch) (err error) {
 	defer w.store.contain(&err)
-	if err := w.store.hooks.beforeCommit(); err != nil {
+	if err := ask(w.store.hooks.BeforeCommit); err != nil {
 		return err
 	}
 	if b.flight == nil {
@@ -290,7 +290,7 @@ func (w *writer) commitFile(b *batch) (err error) {
 		return err
 	}
 	w.kept = w.clock.last
-	return w.store.hooks.afterCommit()
+	return ask(w.store.hooks.AfterCommit)
 }
 
 // fail ends a batch whose commit failed. Whatever its units were to hear, it may rest on what did not happen.

@@ -148,7 +148,7 @@ func TestFlippedBits(t *testing.T) {
 		// Small tables get their share, as they would not by chance.
 		table := all[random.IntN(len(all))].table
 		if random.IntN(2) == 0 {
-			table = []string{"meta", "workspace", "open", "resolved", "customer", "external", "directory", "secret", "once"}[random.IntN(9)]
+			table = []string{"meta", "workspace", "open", "resolved", "customer", "external", "directory", "secret", "once", "object", "due"}[random.IntN(11)]
 		}
 		at := all[random.IntN(len(all))]
 		for at.table != table {

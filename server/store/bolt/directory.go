@@ -226,7 +226,7 @@ func (s *Store) Agent(ctx context.Context, workspace, id string) (a *storev1.Age
 // Agents implements store.DirectoryReader.
 func (s *Store) Agents(ctx context.Context, workspace, after string, limit int) (all []*storev1.AgentRecord, err error) {
 	err = s.inDirectory(ctx, workspace, func(v *view, d directory) (err error) {
-		all, err = objects[storev1.AgentRecord](v, directoryKey(d.workspace, agentKind, ""), after, limit, false)
+		all, err = objects[storev1.AgentRecord](v, directoryTable, directoryKey(d.workspace, agentKind, ""), after, limit, false)
 		return err
 	})
 	return all, err
@@ -253,7 +253,7 @@ func (s *Store) CustomerByKey(ctx context.Context, workspace, key string) (c *st
 // Customers implements store.DirectoryReader.
 func (s *Store) Customers(ctx context.Context, workspace, after string, limit int) (all []*storev1.CustomerRecord, err error) {
 	err = s.inDirectory(ctx, workspace, func(v *view, d directory) (err error) {
-		all, err = objects[storev1.CustomerRecord](v, directoryKey(d.workspace, customerKind, ""), after, limit, false)
+		all, err = objects[storev1.CustomerRecord](v, directoryTable, directoryKey(d.workspace, customerKind, ""), after, limit, false)
 		return err
 	})
 	return all, err
@@ -287,48 +287,8 @@ func (s *Store) APIKeyByHash(ctx context.Context, hash []byte) (k *storev1.ApiKe
 // APIKeys implements store.DirectoryReader.
 func (s *Store) APIKeys(ctx context.Context, workspace, before string, limit int) (all []*storev1.ApiKeyRecord, err error) {
 	err = s.inDirectory(ctx, workspace, func(v *view, d directory) (err error) {
-		all, err = objects[storev1.ApiKeyRecord](v, directoryKey(d.workspace, apiKeyKind, ""), before, limit, true)
+		all, err = objects[storev1.ApiKeyRecord](v, directoryTable, directoryKey(d.workspace, apiKeyKind, ""), before, limit, true)
 		return err
 	})
 	return all, err
-}
-
-// objects returns at most limit objects of the directory, by id from one on, without it; descending from the last if the
-// id is empty.
-func objects[T any, M message[T]](v *view, prefix []byte, from string, limit int, descending bool) ([]M, error) {
-	cursor := v.bucket(directoryTable).Cursor()
-	start := append(bytes.Clone(prefix), from...)
-	key, value := cursor.Seek(start)
-	step := cursor.Next
-	switch {
-	case descending:
-		step = cursor.Prev
-		if from == "" {
-			start = successor(prefix)
-			cursor.Seek(start)
-		}
-		key, value = cursor.Prev()
-	case bytes.Equal(key, start):
-		key, value = cursor.Next()
-	}
-	var all []M
-	for ; len(all) < limit && bytes.HasPrefix(key, prefix); key, value = step() {
-		payload, err := v.unseal(directoryTable, key, value)
-		if err != nil {
-			return nil, err
-		}
-		m, err := decode[T, M](v, directoryTable, key, payload)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
-	}
-	return all, nil
-}
-
-// successor returns the first key after all that have a prefix, whose last byte must not be the highest.
-func successor(prefix []byte) []byte {
-	next := bytes.Clone(prefix)
-	next[len(next)-1]++
-	return next
 }

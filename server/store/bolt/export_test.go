@@ -9,7 +9,7 @@ import (
 
 // SetHooks sets what is asked at the points of a commit. No unit may be under way.
 func SetHooks(s *Store, beforeApply, beforeCommit, afterCommit func() error) {
-	s.hooks = hooks{beforeApply, beforeCommit, afterCommit}
+	s.hooks = Hooks{beforeApply, beforeCommit, afterCommit}
 }
 
 // QueueLen returns how many units wait for the writer.
@@ -23,6 +23,17 @@ func WriteMeta(path string, about *storev1.BoltStore) error {
 	}
 	defer db.Close() //nolint:errcheck // the file is thrown away
 	return writeMeta(db, about, time.Time{})
+}
+
+// ReadMeta returns what a file says of itself.
+func ReadMeta(path string) (*storev1.BoltStore, error) {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	about, _, err := readMeta(db)
+	return about, err
 }
 
 // OpenTransactions returns how many read transactions are open.

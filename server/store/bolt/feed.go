@@ -54,19 +54,52 @@ func (f *file) feedEntry(w uint32, position int64, key, value []byte) (store.Fee
 	if err != nil {
 		return store.FeedEntry{}, err
 	}
-	at := recordKey(conversationPrefix(w, m.GetConversationId()), m.GetRevision())
-	if payload, err = f.get(conversationTable, at); err != nil {
-		return store.FeedEntry{}, err
+	entry := store.FeedEntry{Position: position, ConversationID: m.GetConversationId()}
+	if m.GetRevision() == 0 {
+		entry.RemoveTime, entry.RemovalCause = m.GetRemoveTime().AsTime(), m.GetRemovalCause()
+		return entry, nil
 	}
-	if payload == nil {
-		return store.FeedEntry{}, f.damaged(conversationTable, at, errMissing)
-	}
-	r, err := newLogRecord(at, payload)
+	entry.Record, err = f.feedRecord(w, m)
+	return entry, err
+}
+
+// feedRecord returns the record that an entry of a feed is of; nil if the conversation was removed since.
+func (f *file) feedRecord(w uint32, m *storev1.FeedRecord) (*storev1.Record, error) {
+	conversation := conversationPrefix(w, m.GetConversationId())
+	at := recordKey(conversation, m.GetRevision())
+	payload, err := f.get(conversationTable, at)
 	if err != nil {
-		return store.FeedEntry{}, f.damaged(conversationTable, at, err)
+		return nil, err
 	}
-	record, err := f.record(&r)
-	return store.FeedEntry{Position: position, ConversationID: m.GetConversationId(), Record: record}, err
+	if payload != nil {
+		r, err := newLogRecord(at, payload)
+		if err != nil {
+			return nil, f.damaged(conversationTable, at, err)
+		}
+		if r.position == m.GetPosition() {
+			return f.record(&r)
+		}
+	}
+	removed, err := f.removedSince(conversation, m.GetPosition())
+	if err == nil && !removed {
+		err = f.damaged(conversationTable, at, errMissing)
+	}
+	return nil, err
+}
+
+// removedSince says whether a conversation of which a feed has an entry was removed since: it has no head, or one that began
+// later has its id by now.
+func (f *file) removedSince(conversation []byte, position int64) (bool, error) {
+	head, err := f.get(conversationTable, headKey(conversation))
+	if err != nil || head == nil {
+		return err == nil, err
+	}
+	log := f.readLog(conversation, math.MaxInt32)
+	oldest, err := log.at(log.cursor.Seek(recordKey(conversation, 1)))
+	if err == nil && oldest == nil {
+		oldest, err = log.newer()
+	}
+	return oldest != nil && oldest.position > position, err
 }
 
 // FeedEnds implements store.Lister.

@@ -131,6 +131,7 @@ func furnish(t testing.TB, st store.Store, n int) {
 			t.Fatal(err)
 		}
 	}
+	furnishObjects(t, st)
 	if _, err := st.PruneFeed(t.Context(), time.Now().Add(time.Hour), pruned); err != nil {
 		t.Fatalf("PruneFeed: %v", err)
 	}
@@ -224,6 +225,7 @@ func imageOf(ctx context.Context, st store.Store, n int) image {
 	}
 	due, err := st.NextDue(ctx, nil, 1000)
 	img["due"] = fmt.Sprint(due, err)
+	imageOfObjects(ctx, st, img)
 	return img
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -32,13 +33,39 @@ import (
 //	              <w> k <customer's internal key>            customer id
 //	              <w> p <API key's id>                       ApiKeyRecord
 //	secret        <SHA-256 of an API key's secret>           <w> <API key's id>
-//	once          <w> <once>                                 OnceRecord of a request that named no conversation
+//	once          <w> <once>                                 OnceRecord of a request that named no conversation, or is kept for ever
+//	object        <w> c <credit id>                          CreditRecord
+//	              <w> p <credit id>                          nothing: PENDING
+//	              <w> v <conversation> <credit id>           the state of a credit that was granted in it
+//	              <w> l <customer> 0                         LedgerRecord
+//	              <w> l <customer> 1 <number>                LedgerEntry
+//	              <w> l <customer> 2 <credit id>             the state of a credit of theirs
+//	              <w> s <agent> <day>                        SpentRecord
+//	              <w> r <day>                                StatisticsRecord
+//	              <w> i <incident id>                        IncidentRecord
+//	              <w> a <incident> <customer's key>          AffectedRecord
+//	              <w> n <incident> <customer's key>          nothing: PENDING
+//	              <w> w <endpoint id>                        WebhookEndpointRecord
+//	              <w> g <endpoint id>                        WebhookProgressRecord
+//	              <w> k <endpoint> <conversation id>         ParkedRecord
+//	              <w> d <endpoint> <delivery id>             WebhookDelivery
+//	              <w> e <erasure id>                         ErasureRecord
+//	              <w> u <erasure id>                         nothing: RUNNING
+//	              <w> x <removal id>                         Removal
+//	due           <settle_by> <workspace id> <credit id>     nothing: PENDING, and not overdue
 //
 // Numbers are big-endian. Revisions stand inverted, so that the newest request ids, the head and the newest
 // records are neighbours, on one page or two at any length of the log: an append writes there and at the end of the feed and nowhere
-// else. The other places are written when a conversation begins, is resolved or reopens. <conversation> and <customer> are ids after a byte with
-// their length, so that no key of one is among those of another; an id at the end of a key stands bare, so that keys sort
-// as ids do. <once> is 16 bytes of a hash. Times are nanoseconds since 1970 with the sign turned, so that they sort.
+// else. The other places are written when a conversation begins, is resolved or reopens. <conversation>, <customer>, <agent>,
+// <incident> and <endpoint> are ids after a byte with their length, so that no key of one is among those of another; an id at the
+// end of a key stands bare, so that keys sort as ids do. <once> is 16 bytes of a hash. Times are nanoseconds since 1970 with the
+// sign turned, so that they sort. <workspace id> ends with a zero and a one, and a zero in it is followed by 255, for the same
+// reason. States are varints.
+//
+// A customer's ledger and credits are neighbours, and who is affected by an incident stands by the customer's key too: apologies,
+// which go in that order, dirty the same few pages again and again.
+//
+// The feed's entry of a removal has no revision. Those of what was removed stay as they are: nothing else says what they were of.
 //
 // A workspace gets its number with the first object that is written in it, and keeps it.
 type table uint8
@@ -55,12 +82,15 @@ const (
 	directoryTable
 	secretTable
 	onceTable
+	objectTable
+	dueTable
 	tableCount
 )
 
 // tableNames are the names of the file's buckets. They are part of every checksum: see value.go.
 var tableNames = [tableCount]string{
 	"meta", "workspace", "conversation", "feed", "open", "resolved", "customer", "external", "directory", "secret", "once",
+	"object", "due",
 }
 
 // Kinds of keys of a conversation.
@@ -79,6 +109,33 @@ const (
 	customerKind    byte = 'c'
 	customerKeyKind byte = 'k'
 	apiKeyKind      byte = 'p'
+)
+
+// Kinds of keys of the table object.
+const (
+	creditKind          byte = 'c'
+	pendingCreditKind   byte = 'p'
+	grantedKind         byte = 'v'
+	ledgerKind          byte = 'l'
+	spentKind           byte = 's'
+	statisticsKind      byte = 'r'
+	incidentKind        byte = 'i'
+	affectedKind        byte = 'a'
+	pendingAffectedKind byte = 'n'
+	endpointKind        byte = 'w'
+	progressKind        byte = 'g'
+	parkedKind          byte = 'k'
+	deliveryKind        byte = 'd'
+	erasureKind         byte = 'e'
+	runningKind         byte = 'u'
+	removalKind         byte = 'x'
+)
+
+// Parts of a customer's ledger.
+const (
+	sumsPart byte = iota
+	entryPart
+	creditPart
 )
 
 // feedStart stands for the position in the key that says up to where a feed was pruned: positions begin at 1.
@@ -178,6 +235,64 @@ func onceKey(w uint32, once [onceSize]byte) []byte {
 	return append(workspacePrefix(w), once[:]...)
 }
 
+// objectKey is the key of an object that belongs to the workspace alone; with an empty id, the prefix of all of its kind.
+func objectKey(w uint32, kind byte, id string) []byte {
+	return append(append(workspacePrefix(w), kind), id...)
+}
+
+// partKey is the key of an object that belongs to another; with an empty id, the prefix of all that do.
+func partKey(w uint32, kind byte, of, id string) []byte {
+	if len(of) > maxID {
+		of = "" // nothing belongs to that one either
+	}
+	return append(append(append(append(workspacePrefix(w), kind), byte(len(of))), of...), id...)
+}
+
+// ledgerKey is the key of a part of a customer's ledger, or the prefix of those of a part with many.
+func ledgerKey(w uint32, customer string, part byte) []byte {
+	return append(partKey(w, ledgerKind, customer, ""), part)
+}
+
+func ledgerEntryKey(w uint32, customer string, number int32) []byte {
+	return binary.BigEndian.AppendUint32(ledgerKey(w, customer, entryPart), uint32(number))
+}
+
+func dueKey(at int64, workspace, credit string) []byte {
+	key := append(appendTime(make([]byte, 0, 64), at), strings.ReplaceAll(workspace, "\x00", "\x00\xff")...)
+	return append(append(key, dueEnd...), credit...)
+}
+
+// dueEnd ends the workspace's id in a key of the table due.
+const dueEnd = "\x00\x01"
+
+// parseDueKey takes a key of the table due apart, or returns false.
+func parseDueKey(key []byte) (at int64, workspace, credit string, ok bool) {
+	k, ok := parseTimedKey(key)
+	if !ok {
+		return 0, "", "", false
+	}
+	workspace, credit, ok = strings.Cut(k.id, dueEnd)
+	return k.time, strings.ReplaceAll(workspace, "\x00\xff", "\x00"), credit, ok
+}
+
+// parseObjectKey takes apart a key of the table object: its kind, what it belongs to if it does, and what follows. It returns
+// false if it is none.
+func parseObjectKey(key []byte) (kind byte, of, id string, ok bool) {
+	if len(key) < 6 {
+		return 0, "", "", false
+	}
+	kind = key[4]
+	switch kind {
+	case grantedKind, ledgerKind, spentKind, affectedKind, pendingAffectedKind, parkedKind, deliveryKind:
+		end := 6 + int(key[5])
+		if len(key) <= end {
+			return 0, "", "", false
+		}
+		return kind, string(key[6:end]), string(key[end:]), true
+	}
+	return kind, "", string(key[5:]), true
+}
+
 func appendTime(key []byte, t int64) []byte {
 	return binary.BigEndian.AppendUint64(key, uint64(t)^1<<63)
 }
@@ -223,68 +338,4 @@ func parseTimedKey(rest []byte) (timedKey, bool) {
 		return timedKey{}, false
 	}
 	return timedKey{int64(binary.BigEndian.Uint64(rest) ^ 1<<63), string(rest[8:])}, true
-}
-
-// describe says in words what a key is of, for errors. name turns a workspace's number into its id.
-func describe(t table, key []byte, name func(uint32) string) string {
-	if t == metaTable || t == workspaceTable || t == secretTable || len(key) < 4 {
-		if t == secretTable {
-			key = nil // the hash of a secret is nobody's business
-		}
-		return fmt.Sprintf("record %q of the table %s", key, tableNames[t])
-	}
-	workspace, rest := name(binary.BigEndian.Uint32(key)), key[4:]
-	if k, ok := parseConversationKey(key); ok && t == conversationTable {
-		return fmt.Sprintf("%s of conversation %q of workspace %q", k.describe(), k.id, workspace)
-	}
-	if t == feedTable && len(rest) == 8 {
-		if binary.BigEndian.Uint64(rest) == feedStart {
-			return fmt.Sprintf("the beginning of the feed of workspace %q", workspace)
-		}
-		return fmt.Sprintf("feed entry %d of workspace %q", binary.BigEndian.Uint64(rest), workspace)
-	}
-	if t == directoryTable && len(rest) > 0 {
-		return fmt.Sprintf("%s of workspace %q", describeDirectory(rest[0], rest[1:]), workspace)
-	}
-	return fmt.Sprintf("entry %q of the table %s of workspace %q", rest, tableNames[t], workspace)
-}
-
-// describeDirectory says in words what a key of the directory is of.
-func describeDirectory(kind byte, id []byte) string {
-	switch kind {
-	case settingsKind:
-		return "the settings"
-	case agentKind:
-		return fmt.Sprintf("agent %q", id)
-	case customerKind:
-		return "a customer under the product's id" // which may be an e-mail address, and errors are logged
-	case customerKeyKind:
-		return fmt.Sprintf("customer %q", id)
-	case apiKeyKind:
-		return fmt.Sprintf("API key %q", id)
-	default:
-		return fmt.Sprintf("an object of unknown kind %q", kind)
-	}
-}
-
-// describe says in words what of a conversation a key holds.
-func (k conversationKey) describe() string {
-	number := uint32(0)
-	if len(k.rest) == 4 {
-		number = binary.BigEndian.Uint32(k.rest)
-	}
-	switch k.kind {
-	case headKind:
-		return "the head"
-	case recordKind:
-		return fmt.Sprintf("the record up to revision %d", ^number)
-	case onceKind:
-		return fmt.Sprintf("chunk %d of the request ids", number)
-	case markKind:
-		return fmt.Sprintf("the read mark %q", k.rest)
-	case resolutionKind:
-		return fmt.Sprintf("resolution %d", number)
-	default:
-		return fmt.Sprintf("a record of unknown kind %d", k.kind)
-	}
 }

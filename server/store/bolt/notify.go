@@ -38,8 +38,14 @@ type hints struct {
 // add adds what a unit changed.
 func (h *hints) add(t *tx) {
 	for id, c := range t.conversations {
-		if c.entry != c.before {
-			h.put(store.Hint{Workspace: t.workspace.id, ConversationID: id, CustomerKey: c.entry.customer}, c.entry.dueTime())
+		hint := store.Hint{Workspace: t.workspace.id, ConversationID: id}
+		if c.removed != nil {
+			hint.CustomerKey = c.removed.customer
+			h.put(hint, time.Time{})
+		}
+		if c.entry != nil && c.entry != c.before {
+			hint.CustomerKey = c.entry.customer
+			h.put(hint, c.entry.dueTime())
 		}
 	}
 	for _, c := range t.log {

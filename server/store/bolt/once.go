@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"fmt"
-	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
@@ -14,7 +13,7 @@ import (
 
 // A request id that named a conversation is remembered in the conversation, in chunks, the newest of which is the head's
 // neighbour: so it costs an append no page of its own, as it would if each stood under its hash. A request looks through
-// the chunks of a day, which are few. One that named no conversation stands under its hash.
+// the chunks of a day, which are few. One that named no conversation, or is never forgotten, stands under its hash.
 
 const (
 	// onceChunk is the size from which on a chunk takes no more.
@@ -33,7 +32,7 @@ func (t *tx) remembered(once store.Once) (receipt *storev1.Receipt, err error) {
 	defer t.contain(&err)
 	seen, err := t.seen(once)
 	switch {
-	case err != nil || seen == nil || t.expired(seen.GetTime().AsTime()):
+	case err != nil || seen == nil || t.expired(seen):
 		return nil, err
 	case !bytes.Equal(seen.GetBody(), once.Body[:]):
 		return nil, fmt.Errorf("%w: %q", store.ErrRequestIDReused, once.RequestID)
@@ -45,7 +44,7 @@ func (t *tx) remembered(once store.Once) (receipt *storev1.Receipt, err error) {
 
 // seen returns what is remembered of a request id, or nil.
 func (t *tx) seen(once store.Once) (*storev1.OnceRecord, error) {
-	if once.Conversation == "" {
+	if once.Conversation == "" || once.Forever {
 		return load[storev1.OnceRecord](t, onceTable, onceKey(t.workspace.number, once.Key()))
 	}
 	all, err := t.chunks(conversationPrefix(t.workspace.number, once.Conversation), once.Key())
@@ -59,7 +58,9 @@ func (t *tx) seen(once store.Once) (*storev1.OnceRecord, error) {
 	return decode[storev1.OnceRecord](t, conversationTable, all.newest.key, all.found)
 }
 
-func (t *tx) expired(since time.Time) bool { return t.now.Sub(since) > store.OnceRetention }
+func (t *tx) expired(seen *storev1.OnceRecord) bool {
+	return !seen.GetForever() && t.now.Sub(seen.GetTime().AsTime()) > store.OnceRetention
+}
 
 // remember keeps the receipt under the request id, if there are both.
 func (t *tx) remember(once store.Once, receipt *storev1.Receipt) (err error) {
@@ -67,18 +68,21 @@ func (t *tx) remember(once store.Once, receipt *storev1.Receipt) (err error) {
 		return nil
 	}
 	defer t.contain(&err)
-	record := &storev1.OnceRecord{Body: once.Body[:], Receipt: receipt, Time: timestamppb.New(t.now)}
-	if once.Conversation == "" {
+	record := &storev1.OnceRecord{Body: once.Body[:], Receipt: receipt, Time: timestamppb.New(t.now), Forever: once.Forever}
+	if once.Conversation == "" || once.Forever {
 		key := onceKey(t.workspace.number, once.Key())
 		t.forget(workspacePrefix(t.workspace.number), key)
 		return t.put(onceTable, key, record)
+	}
+	if c := t.conversations[once.Conversation]; c != nil && c.removed != nil {
+		t.requests = &chunks{} // they went with it
 	}
 	hash := once.Key()
 	record.Key = hash[:]
 	return t.addToChunks(conversationPrefix(t.workspace.number, once.Conversation), t.requests, record)
 }
 
-// forget drops expired neighbours of a request id that named no conversation.
+// forget drops expired neighbours of a request id that stands under its hash.
 func (t *tx) forget(prefix, key []byte) {
 	cursor := t.batch.bucket(onceTable).Cursor()
 	k, value := cursor.Seek(key)
@@ -90,7 +94,7 @@ func (t *tx) forget(prefix, key []byte) {
 		}
 		// A damaged one stays for Check to find; it is not this unit's business.
 		if payload, err := t.batch.unseal(onceTable, k, value); err == nil {
-			if seen, err := decode[storev1.OnceRecord](t, onceTable, k, payload); err == nil && t.expired(seen.GetTime().AsTime()) {
+			if seen, err := decode[storev1.OnceRecord](t, onceTable, k, payload); err == nil && t.expired(seen) {
 				t.remove(onceTable, k)
 			}
 		}
@@ -161,7 +165,7 @@ func onceHash(record []byte) (hash [onceSize]byte) {
 // over says whether all of a chunk has expired.
 func (t *tx) over(c *chunk) (bool, error) {
 	newest, err := decode[storev1.OnceRecord](t, conversationTable, c.key, c.last)
-	return err == nil && t.expired(newest.GetTime().AsTime()), err
+	return err == nil && t.expired(newest), err
 }
 
 // addToChunks adds a request id to those of a conversation, and drops a chunk that has expired.

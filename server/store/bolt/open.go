@@ -11,13 +11,11 @@ import (
 	"strings"
 	"time"
 
-	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
 	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 	"go.opentelemetry.io/otel/metric"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Options say how a store is opened. The zero value works.
@@ -36,11 +34,11 @@ type Options struct {
 	// MeterProvider is told of queueing, commits and syncs; nothing is measured if nil. A unit whose context has a span that
 	// records is traced in any case.
 	MeterProvider metric.MeterProvider
+	// Hooks let a test fail commits.
+	Hooks Hooks
 }
 
 const (
-	// layout is the version of the layout in keys.go.
-	layout = 1
 	// lockTimeout is how long it is waited for another process to close the file.
 	lockTimeout = 2 * time.Second
 	// mapAhead is how much more of the address space than the file has is set aside for it. It takes no memory; when the
@@ -111,6 +109,9 @@ func open(path string, o Options) (s *Store, err error) {
 		}
 	}()
 	about, last, err := readMeta(db)
+	if err == nil {
+		err = upgrade(db, about)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -328,41 +329,4 @@ func openDB(path string, options *bbolt.Options) (db *bbolt.DB, err error) {
 		}
 	}()
 	return bbolt.Open(path, 0o600, options)
-}
-
-func newMeta() *storev1.BoltStore {
-	return &storev1.BoltStore{Layout: layout, Epoch: uuid.NewString(), SealingKey: store.NewKey()}
-}
-
-// writeMeta writes what the file says of itself.
-func writeMeta(db *bbolt.DB, about *storev1.BoltStore, last time.Time) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		f := &file{tx: tx}
-		return errors.Join(f.put(metaTable, storeKey, about), f.putClock(last))
-	})
-}
-
-// readMeta returns what the file says of itself, and the time of the newest unit.
-func readMeta(db *bbolt.DB) (about *storev1.BoltStore, last time.Time, err error) {
-	err = db.View(func(tx *bbolt.Tx) error {
-		for _, name := range tableNames {
-			if tx.Bucket([]byte(name)) == nil {
-				return errors.New("it is another program's bbolt file, not a store: put the right file in its place")
-			}
-		}
-		f := &file{tx: tx, index: newIndex()}
-		if about, err = load[storev1.BoltStore](f, metaTable, storeKey); err != nil {
-			return err
-		}
-		if about.GetLayout() == 0 {
-			return errors.New("it is no whole store: put the right file or a backup in its place")
-		}
-		if about.GetLayout() != layout {
-			return fmt.Errorf("it has layout %d, and this server knows only %d: use the server that wrote it, or a newer one", about.GetLayout(), layout)
-		}
-		clock, err := load[timestamppb.Timestamp](f, metaTable, clockKey)
-		last = clock.AsTime()
-		return err
-	})
-	return about, last, err
 }

@@ -81,7 +81,7 @@ func (f *file) prunable(w uint32, before time.Time, most int) (to int64, err err
 		return 0, err
 	}
 	n := sort.Search(min(most, int(newest-oldest)), func(i int) bool {
-		at, failed := f.feedTime(w, oldest+1+int64(i))
+		at, failed := f.feedTime(w, oldest+1+int64(i), newest)
 		if failed != nil {
 			err = failed
 		}
@@ -93,16 +93,27 @@ func (f *file) prunable(w uint32, before time.Time, most int) (to int64, err err
 	return oldest + int64(n), nil
 }
 
-// feedTime returns the time of the newest event of an entry of a feed.
-func (f *file) feedTime(w uint32, position int64) (time.Time, error) {
-	key, value := f.bucket(feedTable).Cursor().Seek(feedKey(w, position))
-	entry, err := f.feedEntry(w, position, key, value)
-	if err != nil {
-		return time.Time{}, err
+// feedTime returns the time of the newest event of an entry of a feed. That of an entry whose conversation was removed since is not
+// known: it is as old as the next one of which it is, at the latest the one that says that it was removed.
+func (f *file) feedTime(w uint32, position, newest int64) (time.Time, error) {
+	cursor := f.bucket(feedTable).Cursor()
+	for key, value := cursor.Seek(feedKey(w, position)); position <= newest; position++ {
+		entry, err := f.feedEntry(w, position, key, value)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if !entry.RemoveTime.IsZero() {
+			return entry.RemoveTime, nil
+		}
+		if events := entry.Record.GetEvents(); len(events) > 0 {
+			return events[len(events)-1].GetCreateTime().AsTime(), nil
+		}
+		key, value = cursor.Next()
 	}
-	events := entry.Record.GetEvents() // there is at least one
-	return events[len(events)-1].GetCreateTime().AsTime(), nil
+	return time.Time{}, f.damaged(feedTable, feedKey(w, newest), errRemoval)
 }
+
+var errRemoval = errors.New("its conversation is missing, and no entry says that it was removed")
 
 // pruneFeed drops the entries of the workspace's feed up to a position, and returns how many there were.
 func (t *tx) pruneFeed(to int64) (dropped int, err error) {

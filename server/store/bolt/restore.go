@@ -181,6 +181,9 @@ func (r *restorer) write(e *storev1.BackupEntry) error {
 // putNewest writes down where the newest record of a conversation is. It follows the head, unless only the head was changed
 // while the backup was taken; then nobody knows.
 func (r *restorer) putNewest(t *tx, e *storev1.BackupEntry) {
+	if e.GetGone() != nil {
+		r.head = nil
+	}
 	if head := e.GetHead(); head != nil {
 		r.head = e
 		t.putNewest(newEntry(t.workspace, head), 0)
@@ -216,7 +219,16 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 		return t.restoreFeed(object.Feed)
 	case *storev1.BackupEntry_Once:
 		return t.restoreOnce(e.GetConversationId(), object.Once)
+	case *storev1.BackupEntry_Gone:
+		return t.restoreGone(object.Gone)
+	case *storev1.BackupEntry_Head, *storev1.BackupEntry_LogRecord, *storev1.BackupEntry_ReadMark, *storev1.BackupEntry_Resolution:
+		return t.restoreConversation(e)
 	}
+	return t.restoreObject(e)
+}
+
+// restoreConversation writes an entry of a conversation.
+func (t *tx) restoreConversation(e *storev1.BackupEntry) error {
 	if err := checkID("conversation", e.GetConversationId()); err != nil {
 		return err
 	}
@@ -230,6 +242,9 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 		if err != nil {
 			return err
 		}
+		if c.entry == nil { // who had its external id was removed since, as the backup says later
+			t.remove(externalTable, externalKey(t.workspace.number, object.Head.GetConversation().GetExternalId()))
+		}
 		return t.putHead(c, newEntry(t.workspace, object.Head), object.Head)
 	case *storev1.BackupEntry_LogRecord:
 		return t.putRecord(conversation, object.LogRecord)
@@ -238,7 +253,7 @@ func (t *tx) restore(e *storev1.BackupEntry) error {
 	case *storev1.BackupEntry_Resolution:
 		return t.put(conversationTable, resolutionKey(conversation, object.Resolution.GetNumber()), object.Resolution)
 	}
-	return errors.New("the object is of an unknown kind: a newer server wrote the backup")
+	return nil
 }
 
 // restoreFeed writes an entry of the feed, or, of one without a conversation, up to where the feed was pruned. What was
@@ -263,7 +278,7 @@ func (t *tx) restoreOnce(conversation string, seen *storev1.OnceRecord) error {
 		return errors.New("a request id whose hash has a wrong size")
 	}
 	hash := [onceSize]byte(seen.GetKey())
-	if conversation == "" {
+	if conversation == "" || seen.GetForever() {
 		seen.Key = nil // it is in the key
 		return t.put(onceTable, onceKey(t.workspace.number, hash), seen)
 	}

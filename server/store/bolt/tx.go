@@ -133,6 +133,8 @@ type conversation struct {
 	// logged and loggedCounts are what revision and counts were before them.
 	logged       int32
 	loggedCounts [collectionCount]int32
+	// removed is what it was, if the unit removed it; it may have begun anew since.
+	removed *entry
 }
 
 // look returns a conversation and its head, which is the caller's; there is no head if there is no such conversation.
@@ -194,35 +196,27 @@ func (t *tx) Conversation(id string) (head *storev1.Head, err error) {
 
 // OldestWaiting implements store.ConversationTx.
 func (t *tx) OldestWaiting() (string, error) {
-	pivot := &entry{workspace: t.workspace, line: math.MinInt64}
-	return t.first(unownedOrder, pivot, func(*entry) bool { return true }), nil
+	t.batch.settle()
+	pivot, ordering := &entry{workspace: t.workspace, line: math.MinInt64}, orderings[unownedOrder]
+	within := func(e *entry) bool { return e.workspace.number == t.workspace.number }
+	oldest := t.batch.index.first(unownedOrder, pivot, within, func(e *entry) bool { return t.conversations[e.id] != nil })
+	for _, c := range t.conversations {
+		if c.entry != nil && ordering.holds(c.entry) && (oldest == nil || ordering.compare(c.entry, oldest) < 0) {
+			oldest = c.entry
+		}
+	}
+	if oldest == nil {
+		return "", nil
+	}
+	return oldest.id, nil
 }
 
 // NewestUnresolved implements store.ConversationTx.
 func (t *tx) NewestUnresolved(customerKey string) (string, error) {
-	pivot := &entry{workspace: t.workspace, customer: customerKey, create: math.MaxInt64}
-	return t.first(customerOrder, pivot, func(e *entry) bool { return e.customer == customerKey }), nil
-}
-
-// first returns the id of the first conversation of the workspace in an order that within holds for, as the unit sees it.
-func (t *tx) first(o order, pivot *entry, within func(*entry) bool) string {
-	t.batch.settle()
-	index, ordering := t.batch.index, orderings[o]
-	within = both(within, func(e *entry) bool { return e.workspace.number == t.workspace.number })
-	found := index.first(o, pivot, within, func(e *entry) bool { return t.conversations[e.id] != nil })
-	for _, c := range t.conversations {
-		if c.entry != nil && ordering.holds(c.entry) && within(c.entry) && (found == nil || ordering.compare(c.entry, found) < 0) {
-			found = c.entry
-		}
+	for _, e := range t.unresolved(customerKey, 1) {
+		return e.id, nil
 	}
-	if found == nil {
-		return ""
-	}
-	return found.id
-}
-
-func both(a, b func(*entry) bool) func(*entry) bool {
-	return func(e *entry) bool { return a(e) && b(e) }
+	return "", nil
 }
 
 // Message implements store.ConversationTx.

@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime/debug"
 
 	"github.com/goodship/goodship/server/store"
@@ -27,10 +28,12 @@ type view struct {
 	file
 }
 
-// part is the part of the store that a read is about: one conversation, the directory, or everything.
+// part is the part of the store that a read is about: one conversation, the directory, a kind of object with what finds it, or
+// everything.
 type part struct {
 	workspace, conversation string
 	directory               bool
+	kind                    byte
 }
 
 var (
@@ -44,6 +47,7 @@ type flight struct {
 	// conversations are the prefixes of their keys.
 	conversations map[string]struct{}
 	directory     bool
+	kinds         [math.MaxUint8 + 1]bool
 }
 
 // note notes a place that the commit changes.
@@ -51,6 +55,8 @@ func (f *flight) note(at place) {
 	switch at.table {
 	case directoryTable, secretTable:
 		f.directory = true
+	case objectTable:
+		f.kinds[at.key[4]] = true
 	case conversationTable:
 		f.conversations[at.key[:5+int(at.key[4])]] = struct{}{}
 	}
@@ -61,6 +67,8 @@ func (f *flight) changes(p part, index *index) bool {
 	switch {
 	case p.directory:
 		return f.directory
+	case p.kind != 0:
+		return f.kinds[p.kind]
 	case p.conversation == "":
 		return true
 	}

@@ -239,6 +239,26 @@ func put(in map[string][]byte, key string, m proto.Message) error {
 	return nil
 }
 
+// putUnder is put for what has two names, both of which it must have.
+func putUnder(in map[string]map[string][]byte, owner, name string, m proto.Message) error {
+	if owner == "" {
+		return putNamed(nil, "", m)
+	}
+	inner := copyMap(in[owner])
+	if err := putNamed(inner, name, m); err != nil {
+		return err
+	}
+	in[owner] = inner
+	return nil
+}
+
+// removeUnder removes what has two names, if it is there.
+func removeUnder(from map[string]map[string][]byte, owner, name string) {
+	inner := copyMap(from[owner])
+	delete(inner, name)
+	from[owner] = inner
+}
+
 // putNamed is put for what must have a name.
 func putNamed(in map[string][]byte, name string, m proto.Message) error {
 	if name == "" {

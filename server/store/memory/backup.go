@@ -75,9 +75,75 @@ func (w *workspace) backup(id string) ([]*storev1.BackupEntry, error) {
 			b.Object = &storev1.BackupEntry_ReadMark{ReadMark: m}
 		})
 	}
+	e.addCredits(w)
+	e.addIncidents(w)
+	e.addWebhooks(w)
+	e.addPrivacy(w)
 	e.addFeed(w)
 	e.addOnce(w)
 	return e.all, e.err
+}
+
+func (e *entries) addCredits(w *workspace) {
+	addTo(e, "", sortedValues(w.credits), func(m *storev1.CreditRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_Credit{Credit: m}
+	})
+	for _, key := range sortedKeys(w.ledgers) {
+		l := w.ledgers[key]
+		addTo(e, "", [][]byte{l.sums}, func(m *storev1.LedgerRecord, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Ledger{Ledger: m}
+		})
+		addTo(e, "", l.entries, func(m *goodshipv1.LedgerEntry, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_LedgerLine{LedgerLine: &storev1.LedgerLine{CustomerKey: key, Entry: m}}
+		})
+	}
+	for _, days := range sortedValues(w.spent) {
+		addTo(e, "", sortedValues(days), func(m *storev1.SpentRecord, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Spent{Spent: m}
+		})
+	}
+	addTo(e, "", sortedValues(w.statistics), func(m *storev1.StatisticsRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_Statistics{Statistics: m}
+	})
+}
+
+func (e *entries) addIncidents(w *workspace) {
+	addTo(e, "", sortedValues(w.incidents), func(m *storev1.IncidentRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_Incident{Incident: m}
+	})
+	for _, affected := range sortedValues(w.affected) {
+		addTo(e, "", sortedValues(affected), func(m *storev1.AffectedRecord, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Affected{Affected: m}
+		})
+	}
+}
+
+func (e *entries) addWebhooks(w *workspace) {
+	addTo(e, "", sortedValues(w.endpoints), func(m *storev1.WebhookEndpointRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_WebhookEndpoint{WebhookEndpoint: m}
+	})
+	addTo(e, "", sortedValues(w.progress), func(m *storev1.WebhookProgressRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_WebhookProgress{WebhookProgress: m}
+	})
+	for _, parked := range sortedValues(w.parked) {
+		addTo(e, "", sortedValues(parked), func(m *storev1.ParkedRecord, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Parked{Parked: m}
+		})
+	}
+	for _, endpoint := range sortedKeys(w.deliveries) {
+		addTo(e, "", sortedValues(w.deliveries[endpoint]), func(m *goodshipv1.WebhookDelivery, b *storev1.BackupEntry) {
+			b.Object = &storev1.BackupEntry_Delivery{Delivery: &storev1.DeliveryRecord{EndpointId: endpoint, Delivery: m}}
+		})
+	}
+}
+
+func (e *entries) addPrivacy(w *workspace) {
+	addTo(e, "", sortedValues(w.erasures), func(m *storev1.ErasureRecord, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_Erasure{Erasure: m}
+	})
+	addTo(e, "", sortedValues(w.removals), func(m *goodshipv1.Removal, b *storev1.BackupEntry) {
+		b.Object = &storev1.BackupEntry_Removal{Removal: m}
+	})
 }
 
 // addTo decodes what is stored and adds an entry for each.
@@ -111,7 +177,11 @@ func (e *entries) addFeed(w *workspace) {
 		add(&storev1.FeedRecord{Position: w.pruned})
 	}
 	for i, f := range w.feed {
-		add(&storev1.FeedRecord{Position: w.pruned + int64(i+1), ConversationId: f.conversation, Revision: f.revision})
+		m := &storev1.FeedRecord{Position: w.pruned + int64(i+1), ConversationId: f.conversation, Revision: f.revision, RemovalCause: f.cause}
+		if !f.removeTime.IsZero() {
+			m.RemoveTime = timestamppb.New(f.removeTime)
+		}
+		add(m)
 	}
 }
 
@@ -121,7 +191,7 @@ func (e *entries) addOnce(w *workspace) {
 		receipt, err := decode[storev1.Receipt](r.receipt)
 		e.err = errors.Join(e.err, err)
 		e.all = append(e.all, &storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: r.conversation, Object: &storev1.BackupEntry_Once{
-			Once: &storev1.OnceRecord{Key: key[:], Body: r.body[:], Receipt: receipt, Time: timestamppb.New(r.time)},
+			Once: &storev1.OnceRecord{Key: key[:], Body: r.body[:], Receipt: receipt, Time: timestamppb.New(r.time), Forever: r.forever},
 		}})
 	}
 }

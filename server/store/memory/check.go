@@ -61,6 +61,7 @@ func (c *checker) workspace(id string, w *workspace) {
 		c.conversation(fmt.Sprintf("%s: conversation %q", where, id), id, w.conversations[id])
 	}
 	c.feed(where, w)
+	c.others(where, w)
 }
 
 func (c *checker) conversation(where, id string, conv *conversation) {
@@ -106,20 +107,34 @@ func (c *checker) log(where string, conv *conversation) (revision, public int32)
 	return revision, public
 }
 
-// feed compares the feed with the logs: it must have what follows the position up to which it was pruned, and no more.
+// feed compares the feed with the logs: what follows the position up to which it was pruned it must have, of each conversation
+// that was not removed since.
 func (c *checker) feed(where string, w *workspace) {
 	expected := make(map[int64]feedEntry)
 	for id, conv := range w.conversations {
 		for _, r := range conv.records {
 			if r.position > w.pruned {
-				expected[r.position] = feedEntry{id, r.last}
+				expected[r.position] = feedEntry{conversation: id, revision: r.last}
 			}
+		}
+	}
+	removed := make(map[string]int64)
+	for i, e := range w.feed {
+		if e.revision == 0 {
+			removed[e.conversation] = w.pruned + int64(i+1)
 		}
 	}
 	for i, e := range w.feed {
 		position := w.pruned + int64(i+1)
-		if expected[position] != e {
-			c.problem("%s: feed entry %d names revision %d of %q, want %+v", where, position, e.revision, e.conversation, expected[position])
+		switch in, ok := expected[position]; {
+		case ok && position < removed[e.conversation]:
+			c.problem("%s: feed entry %d is there, of conversation %q, which was removed by %d", where, position, e.conversation, removed[e.conversation])
+		case ok && in != e:
+			c.problem("%s: feed entry %d names revision %d of %q, want %+v", where, position, e.revision, e.conversation, in)
+		case !ok && position > removed[e.conversation]:
+			c.problem("%s: feed entry %d names revision %d of %q, which is not there", where, position, e.revision, e.conversation)
+		case e.revision == 0 && (e.removeTime.IsZero() || e.cause == 0):
+			c.problem("%s: feed entry %d is neither of a change nor of a removal", where, position)
 		}
 		delete(expected, position)
 	}

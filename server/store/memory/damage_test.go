@@ -13,7 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// furnished returns a store with one of everything in workspace w, and two appends to conversation c.
+// furnished returns a store with one of everything in workspace w, two appends to conversation c, and one to another, which was
+// removed.
 func furnished(t *testing.T) *Store {
 	t.Helper()
 	s := New(Options{})
@@ -25,12 +26,41 @@ func furnished(t *testing.T) *Store {
 			tx.PutAPIKey(&storev1.ApiKeyRecord{ApiKey: &goodshipv1.ApiKey{Id: "key"}, SecretHash: []byte("hash"), WorkspaceId: "w"}),
 			tx.Append(appended(1)), tx.Append(appended(2)),
 			tx.PutReadMark("c", &storev1.ReadMarkRecord{AgentId: "a", MessageNumber: 1}),
+			tx.Append(store.Change{
+				Head:   &storev1.Head{Conversation: &goodshipv1.Conversation{Id: "removed", Revision: 1}},
+				Record: &storev1.Record{Events: []*goodshipv1.Event{{Revision: 1}}},
+			}),
+			tx.RemoveConversation("removed", goodshipv1.RemovalCause_REMOVAL_CAUSE_ERASED),
+			furnishOthers(tx),
 		)
 	})
 	if err != nil {
 		t.Fatalf("Update: %v", err)
 	}
 	return s
+}
+
+// furnishOthers puts one of each of what is neither a conversation nor of the directory, and two entries of a ledger.
+func furnishOthers(tx store.Tx) error {
+	return errors.Join(
+		tx.PutCredit(&storev1.CreditRecord{CustomerKey: "k", Credit: &goodshipv1.Credit{Id: "x", State: goodshipv1.CreditState_CREDIT_STATE_PENDING}}),
+		tx.AppendLedger(&storev1.LedgerRecord{CustomerKey: "k", EntryCount: 1}, &goodshipv1.LedgerEntry{Number: 1}),
+		tx.AppendLedger(&storev1.LedgerRecord{CustomerKey: "k", EntryCount: 2}, &goodshipv1.LedgerEntry{Number: 2}),
+		tx.PutSpent(&storev1.SpentRecord{AgentId: "a", Day: "x"}), tx.PutStatistics(&storev1.StatisticsRecord{Day: "x"}),
+		tx.PutIncident(&storev1.IncidentRecord{Incident: &goodshipv1.Incident{Id: "x"}}),
+		tx.PutAffected(&storev1.AffectedRecord{IncidentId: "x", CustomerKey: "x"}),
+		tx.PutWebhookEndpoint(&storev1.WebhookEndpointRecord{WebhookEndpoint: &goodshipv1.WebhookEndpoint{Id: "x"}}),
+		tx.PutWebhookProgress(&storev1.WebhookProgressRecord{EndpointId: "x"}),
+		tx.PutParked(&storev1.ParkedRecord{EndpointId: "x", ConversationId: "x"}), tx.PutDelivery("x", &goodshipv1.WebhookDelivery{Id: "x"}),
+		tx.PutErasure(&storev1.ErasureRecord{Erasure: &goodshipv1.Erasure{Id: "x"}}), tx.PutRemoval(&goodshipv1.Removal{Id: "x"}),
+	)
+}
+
+// others are the places where that is kept.
+func (w *workspace) others() []map[string][]byte {
+	return []map[string][]byte{
+		w.credits, w.spent["a"], w.statistics, w.incidents, w.affected["x"], w.endpoints, w.progress, w.parked["x"], w.deliveries["x"], w.erasures, w.removals,
+	}
 }
 
 // appended is the n-th append to a conversation, of one event, message, note and resolution each.
@@ -73,12 +103,72 @@ func TestCheckFindsDamage(t *testing.T) {
 		"conversation of another": func(w *workspace, c *conversation) { w.conversations["d"] = c },
 		"feed lost":               func(w *workspace, _ *conversation) { w.feed = w.feed[:1] },
 		"feed in another order":   func(w *workspace, _ *conversation) { w.feed[0], w.feed[1] = w.feed[1], w.feed[0] },
+		"removal lost":            func(w *workspace, _ *conversation) { w.feed = w.feed[:3] },
+		"removal without a time":  func(w *workspace, _ *conversation) { w.feed[3].removeTime = time.Time{} },
+		"removal without a cause": func(w *workspace, _ *conversation) { w.feed[3].cause = 0 },
+		"removal of what is there": func(w *workspace, _ *conversation) {
+			w.feed[3].conversation = "c"
+		},
+		"sums of a ledger":             func(w *workspace, _ *conversation) { w.ledgers["k"].sums = garbage },
+		"sums of another's ledger":     func(w *workspace, _ *conversation) { w.ledgers["l"] = w.ledgers["k"] },
+		"entry of a ledger":            func(w *workspace, _ *conversation) { w.ledgers["k"].entries[0] = garbage },
+		"entry of a ledger lost":       func(w *workspace, _ *conversation) { w.ledgers["k"].entries = w.ledgers["k"].entries[:1] },
+		"first entry of a ledger lost": func(w *workspace, _ *conversation) { w.ledgers["k"].entries = w.ledgers["k"].entries[1:] },
 	} {
 		s := furnished(t)
 		damage(s.workspaces["w"], s.workspaces["w"].conversations["c"])
 		report, err := s.Check(t.Context(), true)
 		if err != nil || len(report.Problems) == 0 {
 			t.Errorf("%s is damaged: got %+v, %v, want a problem", name, report, err)
+		}
+	}
+}
+
+// TestCheckReadsOthers damages each of what is neither a conversation nor of the directory, and puts it under another name.
+func TestCheckReadsOthers(t *testing.T) {
+	for i := range furnished(t).workspaces["w"].others() {
+		for name, damage := range map[string]func(map[string][]byte){
+			"garbage": func(m map[string][]byte) { m["x"] = garbage }, "another name": func(m map[string][]byte) { m["y"] = m["x"] },
+		} {
+			s := furnished(t)
+			damage(s.workspaces["w"].others()[i])
+			report, err := s.Check(t.Context(), true)
+			if err != nil || len(report.Problems) == 0 {
+				t.Errorf("place %d, %s: got %+v, %v, want a problem", i, name, report, err)
+			}
+		}
+	}
+}
+
+// TestOthersDamageIsAnError reads what is damaged of what is neither a conversation nor of the directory.
+func TestOthersDamageIsAnError(t *testing.T) {
+	s, ctx := furnished(t), t.Context()
+	for _, in := range s.workspaces["w"].others() {
+		in["x"] = garbage
+	}
+	s.workspaces["w"].ledgers["k"] = &ledger{sums: garbage, entries: [][]byte{garbage}}
+	_, err1 := s.Credit(ctx, "w", "x")
+	_, _, err2 := s.Credits(ctx, "w", store.CreditQuery{}, "", 9)
+	_, err3 := s.CreditsDue(ctx, nil, 9)
+	_, err4 := s.Ledger(ctx, "w", "k")
+	_, err5 := s.LedgerEntries(ctx, "w", "k", 0, 9)
+	_, err6 := s.Spent(ctx, "w", "a", "x")
+	_, err7 := s.Statistics(ctx, "w", "x", "x")
+	_, err8 := s.Incidents(ctx, "w", "", 9)
+	_, _, err9 := s.Affected(ctx, "w", "x", 0, "", 9)
+	_, err10 := s.WebhookEndpoints(ctx, "w")
+	_, err11 := s.WebhookProgress(ctx, "w", "x")
+	_, err12 := s.Parked(ctx, "w", "x", "", 9)
+	_, err13 := s.Deliveries(ctx, "w", "x", "", 9)
+	_, err14 := s.Erasures(ctx, "w")
+	_, err15 := s.Removals(ctx, "w", "", 9)
+	_, err16 := s.Update(ctx, "w", store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		return nil, tx.PutCredit(&storev1.CreditRecord{CustomerKey: "k", Credit: &goodshipv1.Credit{Id: "x"}})
+	})
+	err17 := s.Backup(ctx, io.Discard)
+	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17} {
+		if !errors.Is(err, store.ErrDataLoss) {
+			t.Errorf("call %d: got %v, want ErrDataLoss", i+1, err)
 		}
 	}
 }
@@ -151,7 +241,8 @@ func TestRestoreRefusesWhatDoesNotFit(t *testing.T) {
 		}
 		_, err = Restore(&backup, Options{})
 		switch left.GetObject().(type) {
-		case *storev1.BackupEntry_Head, *storev1.BackupEntry_LogRecord, *storev1.BackupEntry_Feed, *storev1.BackupEntry_Resolution:
+		case *storev1.BackupEntry_Head, *storev1.BackupEntry_LogRecord, *storev1.BackupEntry_Feed, *storev1.BackupEntry_Resolution,
+			*storev1.BackupEntry_Ledger, *storev1.BackupEntry_LedgerLine:
 			if !errors.Is(err, store.ErrDataLoss) {
 				t.Errorf("without %v: got %v, want ErrDataLoss", left, err)
 			}

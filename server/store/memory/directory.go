@@ -25,6 +25,15 @@ func sortedValues[V any](m map[string]V) []V {
 	return values
 }
 
+// newestBefore returns what is kept under ids before one (empty: under all), from the last id down.
+func newestBefore(m map[string][]byte, before string) [][]byte {
+	m = maps.Clone(m)
+	maps.DeleteFunc(m, func(id string, _ []byte) bool { return before != "" && id >= before })
+	newest := sortedValues(m)
+	slices.Reverse(newest)
+	return newest
+}
+
 // settings returns a workspace's record, or ErrNotFound.
 func (w *workspace) settings(id string) (*storev1.WorkspaceRecord, error) {
 	if w.record == nil {
@@ -168,9 +177,5 @@ func (s *Store) APIKeys(ctx context.Context, workspace, before string, limit int
 	if err != nil {
 		return nil, err
 	}
-	keys := maps.Clone(w.apiKeys)
-	maps.DeleteFunc(keys, func(id string, _ []byte) bool { return before != "" && id >= before })
-	newest := sortedValues(keys)
-	slices.Reverse(newest)
-	return decodeAll[storev1.ApiKeyRecord](atMost(newest, limit))
+	return decodeAll[storev1.ApiKeyRecord](atMost(newestBefore(w.apiKeys, before), limit))
 }

@@ -56,7 +56,30 @@ func (s *Store) Feed(ctx context.Context, workspace string, after int64, limit i
 	if after = max(after, 0); after < w.pruned || after > w.newest() {
 		return nil, fmt.Errorf("%w: what follows %d to %d is there, not what follows %d", store.ErrFeedPruned, w.pruned, w.newest(), after)
 	}
-	return entriesOf(w.conversations, after, limit)
+	var entries []store.FeedEntry
+	for position := after + 1; position <= w.newest() && len(entries) < limit; position++ {
+		e, err := w.entry(position)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// entry returns the entry at a position of the feed, with its record if that is still there.
+func (w *workspace) entry(position int64) (entry store.FeedEntry, err error) {
+	e := w.feed[position-w.pruned-1]
+	entry = store.FeedEntry{Position: position, ConversationID: e.conversation, RemoveTime: e.removeTime, RemovalCause: e.cause}
+	c := w.conversations[e.conversation]
+	if c == nil {
+		return entry, nil
+	}
+	at := slices.IndexFunc(c.records, func(r record) bool { return r.position == position })
+	if at >= 0 {
+		entry.Record, err = c.read(c.records[at])
+	}
+	return entry, err
 }
 
 // FeedEnds implements store.Lister.
@@ -85,7 +108,7 @@ func (s *Store) FeedOf(ctx context.Context, workspace string, customerKeys []str
 	return entriesOf(theirs, after, limit)
 }
 
-// entriesOf returns the entries of a feed that are of some conversations, from their logs.
+// entriesOf returns the feed's entries of some conversations, from their logs.
 func entriesOf(conversations map[string]*conversation, after int64, limit int) ([]store.FeedEntry, error) {
 	type entry struct {
 		conversation string
@@ -135,31 +158,34 @@ func (s *Store) PruneFeed(ctx context.Context, before time.Time, limit int) (dro
 
 // prune drops at most so many entries from before a time, and returns how many.
 func (w *workspace) prune(before time.Time, most int) (int, error) {
-	for n := range len(w.feed) {
-		at, err := w.feedTime(w.feed[n])
+	n := 0
+	for ; n < min(most, len(w.feed)); n++ {
+		at, err := w.feedTime(w.pruned + int64(n) + 1)
 		if err != nil {
 			return 0, err
 		}
-		if n >= most || !at.Before(before) {
-			w.drop(n)
-			return n, nil
+		if !at.Before(before) {
+			break
 		}
 	}
-	n := len(w.feed)
-	w.drop(n)
+	w.feed, w.pruned = w.feed[n:], w.pruned+int64(n)
 	return n, nil
 }
 
-// drop drops the oldest entries.
-func (w *workspace) drop(n int) { w.feed, w.pruned = w.feed[n:], w.pruned+int64(n) }
-
-// feedTime returns the time of the newest event of an entry.
-func (w *workspace) feedTime(e feedEntry) (time.Time, error) {
-	c := w.conversations[e.conversation]
-	at := slices.IndexFunc(c.records, func(r record) bool { return r.last == e.revision })
-	m, err := decode[storev1.Record](c.records[at].stored)
-	if err != nil {
-		return time.Time{}, err
+// feedTime returns when the entry at a position happened. One without a record is as old as the next that has one, or is a
+// removal: its own conversation's follows at the latest.
+func (w *workspace) feedTime(position int64) (time.Time, error) {
+	for ; position <= w.newest(); position++ {
+		e, err := w.entry(position)
+		switch {
+		case err != nil:
+			return time.Time{}, err
+		case !e.RemoveTime.IsZero():
+			return e.RemoveTime, nil
+		case e.Record != nil:
+			events := e.Record.GetEvents()
+			return events[len(events)-1].GetCreateTime().AsTime(), nil
+		}
 	}
-	return m.GetEvents()[len(m.GetEvents())-1].GetCreateTime().AsTime(), nil
+	return time.Time{}, fmt.Errorf("%w: the feed ends with an entry without a record", store.ErrDataLoss)
 }

@@ -57,7 +57,14 @@ type restored struct {
 	workspace   *workspace
 	records     map[feedKey]*storev1.LogRecord
 	resolutions map[string]map[int32]*goodshipv1.Resolution
-	feed        map[int64]feedKey
+	ledgers     map[string]*restoredLedger
+	feed        map[int64]feedEntry
+}
+
+// restoredLedger is what was read of a customer's ledger.
+type restoredLedger struct {
+	sums    *storev1.LedgerRecord
+	entries map[int32]*goodshipv1.LedgerEntry
 }
 
 // feedKey is the record of a conversation that ends with a revision.
@@ -71,7 +78,8 @@ func newRestored() *restored {
 		workspace:   (*workspace)(nil).copy(),
 		records:     make(map[feedKey]*storev1.LogRecord),
 		resolutions: make(map[string]map[int32]*goodshipv1.Resolution),
-		feed:        make(map[int64]feedKey),
+		ledgers:     make(map[string]*restoredLedger),
+		feed:        make(map[int64]feedEntry),
 	}
 }
 
@@ -113,7 +121,7 @@ func (r *restored) add(e *storev1.BackupEntry) (err error) {
 	case *storev1.BackupEntry_Feed:
 		r.addFeed(o.Feed)
 	default:
-		err = fmt.Errorf("%w: the backup holds something unknown", store.ErrDataLoss)
+		err = r.addOther(e)
 	}
 	return err
 }
@@ -124,7 +132,11 @@ func (r *restored) addFeed(f *storev1.FeedRecord) {
 		r.workspace.pruned = f.GetPosition()
 		return
 	}
-	r.feed[f.GetPosition()] = feedKey{f.GetConversationId(), f.GetRevision()}
+	entry := feedEntry{conversation: f.GetConversationId(), revision: f.GetRevision(), cause: f.GetRemovalCause()}
+	if f.GetRemoveTime() != nil {
+		entry.removeTime = f.GetRemoveTime().AsTime()
+	}
+	r.feed[f.GetPosition()] = entry
 }
 
 func (r *restored) addOnce(conversation string, o *storev1.OnceRecord) error {
@@ -136,7 +148,7 @@ func (r *restored) addOnce(conversation string, o *storev1.OnceRecord) error {
 		return err
 	}
 	r.workspace.once[[16]byte(o.GetKey())] = remembered{
-		conversation: conversation, body: [32]byte(o.GetBody()), receipt: receipt, time: o.GetTime().AsTime(),
+		conversation: conversation, body: [32]byte(o.GetBody()), receipt: receipt, time: o.GetTime().AsTime(), forever: o.GetForever(),
 	}
 	return nil
 }
@@ -152,13 +164,13 @@ func (r *restored) whole() (*workspace, error) {
 		}
 	}
 	// What was pruned while the backup was taken may be in it.
-	maps.DeleteFunc(r.feed, func(position int64, _ feedKey) bool { return position <= w.pruned })
+	maps.DeleteFunc(r.feed, func(position int64, _ feedEntry) bool { return position <= w.pruned })
 	for range len(r.feed) {
-		key, position := r.feed[w.newest()+1], w.newest()+1
-		if r.records[key].GetFeedPosition() != position {
-			return nil, fmt.Errorf("%w: the backup lacks feed position %d, or what it refers to", store.ErrDataLoss, position)
+		entry, ok := r.feed[w.newest()+1]
+		if !ok {
+			return nil, fmt.Errorf("%w: the backup lacks feed position %d", store.ErrDataLoss, w.newest()+1)
 		}
-		w.feed = append(w.feed, feedEntry(key))
+		w.feed = append(w.feed, entry)
 	}
 	for id, resolutions := range r.resolutions {
 		c := w.conversations[id]
@@ -167,6 +179,12 @@ func (r *restored) whole() (*workspace, error) {
 			if c.resolutions, err = set(c.resolutions, number, resolutions[number]); err != nil {
 				return nil, fmt.Errorf("%w: %w", store.ErrDataLoss, err)
 			}
+		}
+	}
+	for key, l := range r.ledgers {
+		var err error
+		if w.ledgers[key], err = l.whole(); err != nil {
+			return nil, fmt.Errorf("%w: ledger of the customer with key %q: %w", store.ErrDataLoss, key, err)
 		}
 	}
 	return w, nil

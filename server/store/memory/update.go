@@ -78,7 +78,7 @@ func (s *Store) fault(point string) error {
 // forget drops the request ids that have been remembered long enough.
 func (w *workspace) forget() {
 	maps.DeleteFunc(w.once, func(_ [16]byte, r remembered) bool {
-		return w.last.Sub(r.time) > store.OnceRetention
+		return !r.forever && w.last.Sub(r.time) > store.OnceRetention
 	})
 }
 
@@ -91,7 +91,7 @@ func (w *workspace) remember(once store.Once, receipt *storev1.Receipt) error {
 	if err != nil {
 		return err
 	}
-	w.once[once.Key()] = remembered{conversation: once.Conversation, body: once.Body, receipt: b, time: w.last}
+	w.once[once.Key()] = remembered{conversation: once.Conversation, body: once.Body, receipt: b, time: w.last, forever: once.Forever}
 	return nil
 }
 

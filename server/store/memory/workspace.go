@@ -25,6 +25,19 @@ type workspace struct {
 	customers map[string][]byte       // by key
 	apiKeys   map[string][]byte       // by id
 	once      map[[16]byte]remembered // by Once.Key
+
+	credits    map[string][]byte            // by id
+	ledgers    map[string]*ledger           // by customer's key
+	spent      map[string]map[string][]byte // by agent's id, then day
+	statistics map[string][]byte            // by day
+	incidents  map[string][]byte            // by id
+	affected   map[string]map[string][]byte // by incident's id, then customer's key
+	endpoints  map[string][]byte            // by id
+	progress   map[string][]byte            // by endpoint's id
+	parked     map[string]map[string][]byte // by endpoint's id, then conversation's
+	deliveries map[string]map[string][]byte // by endpoint's id, then their own
+	erasures   map[string][]byte            // by id
+	removals   map[string][]byte            // by id
 }
 
 // conversation is all that is kept of one conversation at one moment. It never changes once it is in a workspace.
@@ -53,6 +66,9 @@ type record struct {
 type feedEntry struct {
 	conversation string
 	revision     int32
+	// removeTime and cause are of a removal, which has no revision.
+	removeTime time.Time
+	cause      goodshipv1.RemovalCause
 }
 
 // remembered is what a request id did. conversation is the one that the request named, if it named one.
@@ -61,9 +77,11 @@ type remembered struct {
 	body         [32]byte
 	receipt      []byte
 	time         time.Time
+	forever      bool
 }
 
-// copy returns a workspace whose maps and slices can be changed while this one stays what it is; of nil, an empty one.
+// copy returns a workspace whose maps and slices can be changed while this one stays what it is, but not the maps in its maps; of
+// nil, an empty one.
 func (w *workspace) copy() *workspace {
 	if w == nil {
 		w = &workspace{}
@@ -78,6 +96,18 @@ func (w *workspace) copy() *workspace {
 		customers:     copyMap(w.customers),
 		apiKeys:       copyMap(w.apiKeys),
 		once:          copyMap(w.once),
+		credits:       copyMap(w.credits),
+		ledgers:       copyMap(w.ledgers),
+		spent:         copyMap(w.spent),
+		statistics:    copyMap(w.statistics),
+		incidents:     copyMap(w.incidents),
+		affected:      copyMap(w.affected),
+		endpoints:     copyMap(w.endpoints),
+		progress:      copyMap(w.progress),
+		parked:        copyMap(w.parked),
+		deliveries:    copyMap(w.deliveries),
+		erasures:      copyMap(w.erasures),
+		removals:      copyMap(w.removals),
 	}
 }
 

@@ -60,7 +60,8 @@ func (s *subject) feed(workspace string, after int64, limit int) []store.FeedEnt
 }
 
 func equalEntries(a, b store.FeedEntry) bool {
-	return a.Position == b.Position && a.ConversationID == b.ConversationID && proto.Equal(a.Record, b.Record)
+	return a.Position == b.Position && a.ConversationID == b.ConversationID && proto.Equal(a.Record, b.Record) &&
+		a.RemoveTime.Equal(b.RemoveTime) && a.RemovalCause == b.RemovalCause
 }
 
 // wantLogs fails the test unless a whole feed has dense positions, and is the logs of the conversations, each in order.

@@ -57,6 +57,18 @@ func (e *ear) missed(change store.Hint, head *storev1.Head) string {
 	return inWords(change, due)
 }
 
+// customerOf returns the customer of a conversation of which there was a hint.
+func (e *ear) customerOf(change store.Hint) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for h := range e.due {
+		if h.Workspace == change.Workspace && h.ConversationID == change.ConversationID {
+			return h.CustomerKey
+		}
+	}
+	return ""
+}
+
 // take returns the hints since the last time, each thing once, with the newest due time, in words.
 func (e *ear) take() []string {
 	e.mu.Lock()
@@ -107,6 +119,16 @@ func hintsAreOfWhatChanged(s *subject) {
 				appendTo(tx, "conv_1", func(d *draft) { d.due(at(1)) }), appendTo(tx, "conv_2", func(d *draft) { d.due(at(3)) }),
 				appendTo(tx, "conv_1", func(d *draft) { d.due(at(2)) }))
 		}, []string{conversation("conv_1", at(2)), conversation("conv_2", at(3))}},
+		{"what belongs to neither", func(tx store.Tx) error { return furnishOthers(tx, 1) }, nil},
+		{"another customer", func(tx store.Tx) error { return tx.PutCustomer(customerRecord("gone", "key 2", 1)) }, []string{customer("gone")}},
+		{"a customer who is removed", func(tx store.Tx) error { return tx.RemoveCustomer("key 2") }, []string{customer("gone")}},
+		{"a conversation that is removed", func(tx store.Tx) error {
+			return errors.Join(appendTo(tx, "conv_3", func(d *draft) { d.due(at(1)) }), tx.RemoveConversation("conv_3", erased))
+		}, []string{conversation("conv_3", time.Time{})}},
+		{"a conversation of which the due time changes and that is removed", func(tx store.Tx) error {
+			return errors.Join(tx.PutDueTime("conv_1", at(9)), tx.RemoveConversation("conv_1", expired))
+		}, []string{conversation("conv_1", time.Time{})}},
+		{"and begins anew", func(tx store.Tx) error { return appendTo(tx, "conv_1", func(d *draft) { d.due(at(5)) }) }, []string{conversation("conv_1", at(5))}},
 		{"what was refused", func(tx store.Tx) error {
 			if err := appendSpoilt(tx, "conv_2", func(c *store.Change) { c.Record.Events = nil }); err == nil {
 				return errors.New("it was taken")

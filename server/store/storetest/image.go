@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -14,14 +15,18 @@ import (
 // image is everything that a full scan read from a store.
 type image struct {
 	// reads are what each read gave, in its order.
-	reads  map[string][]proto.Message
-	counts counts
+	reads map[string][]proto.Message
+	// removed are the feed's entries of removals, and when those were.
+	removed map[string]time.Time
+	counts  counts
 }
 
 // counts are those of a Report.
 type counts struct{ conversations, messages, events int64 }
 
-func newImage() image { return image{reads: make(map[string][]proto.Message)} }
+func newImage() image {
+	return image{reads: make(map[string][]proto.Message), removed: make(map[string]time.Time)}
+}
 
 // put notes what a read gave.
 func put[M proto.Message](i image, read string, given ...M) {
@@ -51,7 +56,19 @@ func (i image) diff(other image) string {
 			}
 		}
 	}
+	if !maps.EqualFunc(i.removed, other.removed, time.Time.Equal) {
+		fmt.Fprintf(&diff, "- %v\n+ %v\n", i.removed, other.removed)
+	}
 	return diff.String()
+}
+
+// timeless returns an image that says of removals that they were, and not when: that is the engine's clock's affair.
+func (i image) timeless() image {
+	i.removed = maps.Clone(i.removed)
+	for entry := range i.removed {
+		i.removed[entry] = time.Time{}
+	}
+	return i
 }
 
 // encoded returns the one form that equal messages have. It compares faster than proto.Equal.

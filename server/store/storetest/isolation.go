@@ -75,6 +75,7 @@ func furnishAs(tx store.Tx, workspace, id, text string) error {
 			d.propose(text)
 		}),
 		tx.PutReadMark(id, &storev1.ReadMarkRecord{AgentId: id, MessageNumber: 1}),
+		putOthersAs(tx, id, text),
 	)
 }
 
@@ -111,6 +112,7 @@ func (s *subject) wantOwn(w, id, text string) {
 		s.Errorf("in %q, %q: got %d messages, %d notes, %d resolutions, marks %v, %d events, want its own",
 			w, id, len(messages), len(notes), len(resolutions), marks, len(events))
 	}
+	s.wantOwnOthers(w, id, text)
 }
 
 // wantNothing fails the test unless every read of an id in a workspace, outside and inside a unit, finds nothing.
@@ -149,6 +151,7 @@ func (s *subject) wantNothing(w, id string) {
 		return nil, tx.PutReadMark(id, &storev1.ReadMarkRecord{MessageNumber: 7})
 	})
 	s.wantErr(fmt.Sprintf("in %q, %q: PutReadMark", w, id), err, store.ErrNotFound)
+	s.wantNoOthers(w, id)
 }
 
 // wantEmpty fails the test unless a workspace that nobody wrote to reads as one in which there is nothing.

@@ -27,8 +27,8 @@ func whatIsHandedOutIsACopy(s *subject) {
 		workspace, agent := workspaceRecord("w", 1), agentRecord("agent_9", 1)
 		customer, key := customerRecord("customer-9", "key_9", 1), apiKeyRecord("w", "key_9", 1)
 		mark := &storev1.ReadMarkRecord{MessageNumber: 1}
-		given = []proto.Message{d.head, d.record, d.resolutions[0], workspace, agent, customer, key, mark}
-		return errors.Join(tx.PutWorkspace(workspace), tx.PutAgent(agent), tx.PutCustomer(customer), tx.PutAPIKey(key),
+		given = append(others(), d.head, d.record, d.resolutions[0], workspace, agent, customer, key, mark)
+		return errors.Join(putOthers(tx, given), tx.PutWorkspace(workspace), tx.PutAgent(agent), tx.PutCustomer(customer), tx.PutAPIKey(key),
 			tx.Append(d.change()), tx.PutReadMark("conv_3", mark))
 	})
 	want := s.image()
@@ -42,9 +42,11 @@ func whatIsHandedOutIsACopy(s *subject) {
 	s.do("w", func(tx store.Tx) error {
 		for range 2 {
 			read, err := readInside(tx)
-			if err != nil {
+			more, errMore := readOthers(tx)
+			if err := errors.Join(err, errMore); err != nil {
 				return err
 			}
+			read = append(read, more...)
 			for _, m := range read {
 				if proto.Size(m) == 0 {
 					return fmt.Errorf("a unit that spoilt what it read, without writing it, reads %T empty", m)
@@ -190,11 +192,11 @@ func (s *subject) wantAllUnavailable() {
 	_, err24 := st.FeedOf(ctx, "w", []string{"key_1"}, 0, 1)
 	_, err25 := st.Place(ctx, "w", "conv_1")
 	_, err26 := st.PruneFeed(ctx, afterAll, 1)
-	for i, err := range []error{
+	for i, err := range append([]error{
 		err0, err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17, err18, err19, err20, err21,
 		err22, err23, err24, err25, err26,
 		st.Backup(ctx, &bytes.Buffer{}), st.Ready(),
-	} {
+	}, readOthersOutside(ctx, st, "w", "id")...) {
 		s.wantErr("call "+strconv.Itoa(i)+" after Close", err, store.ErrUnavailable)
 	}
 }

@@ -23,6 +23,7 @@ func (m *twins) draw() unit {
 			RequestID: fmt.Sprint("request ", m.pick(4)), Scope: one(m.pick, []string{"a", "ab"}),
 			Conversation: one(m.pick, []string{"", "b", "conv_01"}), Body: [32]byte{byte(m.pick(2))},
 		}
+		u.once.Forever = u.once.Scope == "ab"
 	}
 	if m.pick(3) != 0 {
 		u.receipt = &storev1.Receipt{MessageNumber: int32(m.pick(100))}
@@ -32,7 +33,7 @@ func (m *twins) draw() unit {
 
 func (m *twins) drawAction(workspace string) action {
 	version := int32(m.pick(100))
-	switch m.pick(10) {
+	switch m.pick(16) {
 	case 0:
 		record := workspaceRecord(workspace, version)
 		return action{fmt.Sprint("put workspace ", record), store.Hint{Workspace: workspace}, func(tx store.Tx) error { return tx.PutWorkspace(record) }}
@@ -49,6 +50,8 @@ func (m *twins) drawAction(workspace string) action {
 	case 4:
 		id, mark := m.drawID(), &storev1.ReadMarkRecord{AgentId: one(m.pick, append([]string{""}, agents...)), MessageNumber: version}
 		return action{fmt.Sprintf("mark %s read: %v", id, mark), store.Hint{}, func(tx store.Tx) error { return tx.PutReadMark(id, mark) }}
+	case 5, 6, 7, 8, 9:
+		return m.drawOther(workspace)
 	}
 	return m.drawAppend(workspace)
 }

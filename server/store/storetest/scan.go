@@ -31,6 +31,10 @@ func scan(ctx context.Context, st store.Store, workspaces []string, queries []st
 		s.feed(w)
 		s.conversations(w)
 		s.lists(w, queries)
+		s.credits(w)
+		s.incidents(w)
+		s.webhooks(w)
+		s.privacy(w)
 	}
 	return s.image, s.err
 }
@@ -62,6 +66,7 @@ func (s *scanner) whole() {
 	for i, l := range read(s, "Lines", func() ([]store.Line, error) { return s.store.Lines(s.ctx) }) {
 		put(s.image, fmt.Sprintf("line %d: %d in %s", i, l.Length, l.Workspace), timestamppb.New(l.Oldest))
 	}
+	s.creditsDue()
 }
 
 func (s *scanner) directory(w string) {
@@ -114,7 +119,11 @@ func (s *scanner) feedOf(w string, e ends, keys ...string) {
 
 func (s *scanner) entries(what string, fetch func() ([]store.FeedEntry, error)) {
 	for i, entry := range read(s, what, fetch) {
-		put(s.image, fmt.Sprintf("%s %d: position %d of %s", what, i, entry.Position, entry.ConversationID), entry.Record)
+		at := fmt.Sprintf("%s %d: position %d of %s", what, i, entry.Position, entry.ConversationID)
+		put(s.image, at, entry.Record)
+		if !entry.RemoveTime.IsZero() || entry.RemovalCause != 0 {
+			s.image.removed[fmt.Sprint(at, ", removed: ", entry.RemovalCause)] = entry.RemoveTime
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ func furnish(tx store.Tx, workspace string) error {
 		}),
 		tx.PutReadMark("conv_1", &storev1.ReadMarkRecord{MessageNumber: version}),
 		tx.PutReadMark("conv_1", &storev1.ReadMarkRecord{AgentId: "agent_1", MessageNumber: version}),
+		furnishOthers(tx, version),
 	)
 }
 
@@ -57,6 +58,9 @@ func unitIsWhole(s *subject) {
 			"w head conv_1", "w head conv_2", "w external external_1", "due 0: conv_1 in w", "w records of conv_1", "w feed ends", "w place of conv_1", "w messages of conv_1",
 			"w notes downwards of conv_2", "w resolutions of conv_1", "w marks of conv_1",
 			"w feed 0: position 1 of conv_1", "w feed 1: position 2 of conv_2",
+			"w credits 1", "w credit cred_1", "credit due 0: cred_1 in w", "w ledger entries of key_1", "w statistics",
+			"w incidents", "w incident inc_1", "w affected by inc_1 in state 0", "w endpoints", "w endpoint hook_1", "w progress of hook_1",
+			"w parked for hook_1", "w deliveries to hook_1", "w erasures", "w erasure era_1", "w removals",
 		} {
 			if len(img.reads[read]) == 0 {
 				s.Errorf("a unit did everything, but there is no %s", read)

@@ -50,7 +50,7 @@ func TestDocument(t *testing.T) {
 // tables are the tests that play stories.
 var tables = map[string][]row{
 	"TestStates": stateRows, "TestEdits": editRows, "TestAnswers": answerRows, "TestTime": timeRows, "TestOwnership": ownershipRows,
-	"TestReaching": reachingRows, "TestApology": apologyRows, "TestPersonas": personaRows, "TestLimits": limitRows, "TestHoursPromise": hourPromiseRows,
+	"TestReaching": reachingRows, "TestApology": apologyRows, "TestPersonas": personaRows, "TestLimits": limitRows, "TestCredits": creditRows, "TestHoursPromise": hourPromiseRows,
 }
 
 func hasStories(table string) bool { return tables[table] != nil || table == "TestHours" }

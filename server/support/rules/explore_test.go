@@ -99,7 +99,13 @@ func opening(reason goodshipv1.OutreachReason) func(*rules.Conversation) error {
 	return func(c *rules.Conversation) error { return c.Open(words, reason) }
 }
 
-func informing(c *rules.Conversation) error { return c.Inform(words) }
+func informing(c *rules.Conversation) error {
+	if err := c.Apologize(words.Text); err != nil {
+		return err
+	}
+	c.Inform()
+	return nil
+}
 
 // step makes a move, checks what it did, and keeps the state that it led to. A refused command leaves the head as it was, so
 // that the next move is made on the same copy.

@@ -16,7 +16,8 @@ func public(e *goodshipv1.Event) bool {
 		*goodshipv1.Event_DeliveryReported, *goodshipv1.Event_WaitBegan, *goodshipv1.Event_WaitAnswered, *goodshipv1.Event_PromiseBroken,
 		*goodshipv1.Event_ResolutionProposed, *goodshipv1.Event_ResolutionWithdrawn, *goodshipv1.Event_ResolutionSuperseded,
 		*goodshipv1.Event_ResolutionRejected, *goodshipv1.Event_Resolved, *goodshipv1.Event_Reopened, *goodshipv1.Event_Rated,
-		*goodshipv1.Event_SubjectChanged:
+		*goodshipv1.Event_SubjectChanged, *goodshipv1.Event_CreditGranted, *goodshipv1.Event_CreditSettled, *goodshipv1.Event_CreditRefused,
+		*goodshipv1.Event_CreditReversed:
 		return true
 	}
 	return false
@@ -134,6 +135,9 @@ func foldResolution(h *storev1.Head, c *goodshipv1.Conversation, e *goodshipv1.E
 		c.ResolutionNumber = k.Resolved.ResolutionNumber
 		c.ResolutionCount = max(c.ResolutionCount, k.Resolved.ResolutionNumber)
 		h.Unanswered = nil
+		if k.Resolved.Outcome == goodshipv1.Outcome_OUTCOME_INFORMED { // an apology is no outreach
+			h.OutreachUnanswered = false
+		}
 		if k.Resolved.PromiseCanceled {
 			c.AnswerPromise.State = goodshipv1.PromiseState_PROMISE_STATE_CANCELED
 		}

@@ -210,15 +210,17 @@ func claimsAndSends(p person) step { return all([]step{p.claims, p.sends, p.rele
 func TestPublic(t *testing.T) {
 	hidden := []string{
 		"PromiseAtRisk", "Claimed", "Released", "HelperInvited", "HelperRemoved", "HandOverOffered", "HandOverAccepted", "HandOverDeclined",
-		"HandOverLapsed", "PersonaSet", "DetailsChanged", "NoteAdded", "NoteEdited", "NoteRedacted", "Unseen",
+		"HandOverLapsed", "PersonaSet", "DetailsChanged", "NoteAdded", "NoteEdited", "NoteRedacted", "Unseen", "CreditOverdue",
 	}
-	seen := map[string]bool{}
+	seen := map[string]bool{"ConversationRemoved": true} // which is in no log
 	for _, given := range [][]step{
 		then(both, looksAway, ada.appearsAs("Captain Mike"), ada.notes, ada.editsNote(1), ada.redactsNote(1), ada.describes("subject", "context"),
 			ada.offers(cleo), cleo.declines, ada.offers(cleo), cleo.accepts, cleo.offers(ada), after(time.Hour), customer.edits(1), cleo.proposes,
 			after(time.Hour), cleo.withdraws(1), cleo.states, customer.sends, cleo.proposes, customer.rates(false), backend.reports(2), ada.redacts(2),
 			cleo.removes(ben), cleo.releases),
 		then(confirmed, customer.sends),
+		then(owned, ada.credits, backend.ends(goodshipv1.CreditState_CREDIT_STATE_SETTLED), backend.ends(goodshipv1.CreditState_CREDIT_STATE_REFUSED),
+			ada.ends(goodshipv1.CreditState_CREDIT_STATE_REVERSED), unfired(time.Hour), isOverdue),
 	} {
 		k := newTalk(t)
 		for i, s := range given {

@@ -17,6 +17,9 @@ const RatingOpen = 24 * time.Hour
 type Proposal struct {
 	Matter          goodshipv1.Matter
 	Done, MadeRight string
+	// CreditIDs are of credits that make it right, and FoundFirst says that we found the fault before the customer told us.
+	CreditIDs  []string
+	FoundFirst bool
 	// Content is a message to send with it; while the customer waits it must answer everything.
 	Content Content
 	Seen    int32
@@ -51,7 +54,7 @@ func (c *Conversation) Propose(p Proposal) error {
 	c.Resolution = &goodshipv1.Resolution{
 		ConversationId: c.Head.Conversation.Id, Number: number, State: goodshipv1.ResolutionState_RESOLUTION_STATE_PROPOSED,
 		Matter: p.Matter, Done: p.Done, MadeRight: p.MadeRight, AgentId: c.Actor.AgentID,
-		MessageNumber: c.Message.GetNumber(), CreateTime: timestamppb.New(c.Now),
+		MessageNumber: c.Message.GetNumber(), CreateTime: timestamppb.New(c.Now), CreditIds: p.CreditIDs, FoundFirst: p.FoundFirst,
 	}
 	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_ResolutionProposed{ResolutionProposed: &goodshipv1.ResolutionProposed{Number: number}}})
 	c.elapse()

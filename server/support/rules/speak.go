@@ -46,18 +46,6 @@ func (c *Conversation) Open(content Content, reason goodshipv1.OutreachReason) e
 	return nil
 }
 
-// Inform begins a conversation that is over at once: an apology tells the customer what there is to tell. It is no
-// outreach, and writing in it opens it.
-func (c *Conversation) Inform(content Content) error {
-	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_Opened{Opened: &goodshipv1.Opened{}}})
-	if err := c.say(content, false); err != nil {
-		return err
-	}
-	c.emit(&goodshipv1.Event{Kind: &goodshipv1.Event_Resolved{Resolved: &goodshipv1.Resolved{Outcome: goodshipv1.Outcome_OUTCOME_INFORMED}}})
-	c.elapse()
-	return nil
-}
-
 // Send adds a public message. A customer's asks; a person's answers what it had seen; a backend's does neither.
 func (c *Conversation) Send(content Content, seen int32) error {
 	var err error
@@ -345,6 +333,8 @@ func (c *Conversation) Describe(u *goodshipv1.ConversationUpdate, fields []strin
 			conv.Labels = u.Labels
 		case "incident_id":
 			conv.IncidentId = u.IncidentId
+		case "hold":
+			conv.Hold = u.Hold
 		}
 	}
 	if slices.Contains(fields, "subject") {

@@ -92,12 +92,12 @@ var openRows = []row{
 	},
 	{
 		id: "apology_opens_RESOLVED_INFORMED", when: backend.informs,
-		log:  "Opened MessageSent Resolved(INFORMED)",
+		log:  "Opened(FAULT_FOUND) MessageSent Resolved(INFORMED)",
 		want: "RESOLVED INFORMED; resolved 0s; messages 1",
 	},
 	{
 		id: "apology_is_no_outreach", given: []step{outreachOpen}, when: backend.informs,
-		log:  "Opened MessageSent Resolved(INFORMED)",
+		log:  "Opened(FAULT_FOUND) MessageSent Resolved(INFORMED)",
 		want: "RESOLVED INFORMED; resolved 0s; messages 1",
 	},
 }

@@ -62,8 +62,13 @@ func (p person) opens(k *talk) error {
 	return k.do(p, func(c *rules.Conversation) error { return c.Open(words, reason) })
 }
 
+// saysSorry says an incident's apology in a conversation that is there.
+func (p person) saysSorry(k *talk) error {
+	return k.do(p, func(c *rules.Conversation) error { return c.Apologize(words.Text) })
+}
+
 func (p person) informs(k *talk) error {
-	return k.do(p, func(c *rules.Conversation) error { return c.Inform(words) })
+	return k.do(p, informing)
 }
 
 func (p person) sends(k *talk) error {

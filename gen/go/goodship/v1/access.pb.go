@@ -106,6 +106,12 @@ const (
 	Scope_SCOPE_ACT Scope = 1
 	// May change the workspace's settings and keys.
 	Scope_SCOPE_ADMIN Scope = 2
+	// May say what billing did with credits.
+	Scope_SCOPE_CREDITS Scope = 3
+	// May declare incidents and send apologies.
+	Scope_SCOPE_INCIDENTS_SEND Scope = 4
+	// May export and erase customers.
+	Scope_SCOPE_PRIVACY Scope = 5
 )
 
 // Enum value maps for Scope.
@@ -114,11 +120,17 @@ var (
 		0: "SCOPE_UNSPECIFIED",
 		1: "SCOPE_ACT",
 		2: "SCOPE_ADMIN",
+		3: "SCOPE_CREDITS",
+		4: "SCOPE_INCIDENTS_SEND",
+		5: "SCOPE_PRIVACY",
 	}
 	Scope_value = map[string]int32{
-		"SCOPE_UNSPECIFIED": 0,
-		"SCOPE_ACT":         1,
-		"SCOPE_ADMIN":       2,
+		"SCOPE_UNSPECIFIED":    0,
+		"SCOPE_ACT":            1,
+		"SCOPE_ADMIN":          2,
+		"SCOPE_CREDITS":        3,
+		"SCOPE_INCIDENTS_SEND": 4,
+		"SCOPE_PRIVACY":        5,
 	}
 )
 
@@ -239,11 +251,14 @@ const file_goodship_v1_access_proto_rawDesc = "" +
 	"\x0fCALLER_CUSTOMER\x10\x04\x12\x12\n" +
 	"\x0eCALLER_VISITOR\x10\x05\x12\x11\n" +
 	"\rCALLER_WIDGET\x10\x06\x12\x13\n" +
-	"\x0fCALLER_OPERATOR\x10\a*>\n" +
+	"\x0fCALLER_OPERATOR\x10\a*~\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSCOPE_ACT\x10\x01\x12\x0f\n" +
-	"\vSCOPE_ADMIN\x10\x02:M\n" +
+	"\vSCOPE_ADMIN\x10\x02\x12\x11\n" +
+	"\rSCOPE_CREDITS\x10\x03\x12\x18\n" +
+	"\x14SCOPE_INCIDENTS_SEND\x10\x04\x12\x11\n" +
+	"\rSCOPE_PRIVACY\x10\x05:M\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xf0\x95\x05 \x01(\v2\x13.goodship.v1.AccessR\x06accessB<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (

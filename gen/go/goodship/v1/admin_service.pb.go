@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	emptypb "google.golang.org/protobuf/types/known/emptypb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -855,17 +856,883 @@ func (x *CreateTokenResponse) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Where events are to be sent.
+type CreateWebhookEndpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpoint *WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateWebhookEndpointRequest) Reset() {
+	*x = CreateWebhookEndpointRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateWebhookEndpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateWebhookEndpointRequest) ProtoMessage() {}
+
+func (x *CreateWebhookEndpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateWebhookEndpointRequest.ProtoReflect.Descriptor instead.
+func (*CreateWebhookEndpointRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CreateWebhookEndpointRequest) GetWebhookEndpoint() *WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoint
+	}
+	return nil
+}
+
+func (x *CreateWebhookEndpointRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The endpoint, and its secret.
+type CreateWebhookEndpointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpoint *WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
+	// What its deliveries are signed with, `whsec_` and base64. Absent when the request is replayed.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Why the secret is absent: SECRET_ALREADY_SHOWN in a replay.
+	SecretAbsentReason ErrorReason `protobuf:"varint,3,opt,name=secret_absent_reason,json=secretAbsentReason,proto3,enum=goodship.v1.ErrorReason" json:"secret_absent_reason,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *CreateWebhookEndpointResponse) Reset() {
+	*x = CreateWebhookEndpointResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateWebhookEndpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateWebhookEndpointResponse) ProtoMessage() {}
+
+func (x *CreateWebhookEndpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateWebhookEndpointResponse.ProtoReflect.Descriptor instead.
+func (*CreateWebhookEndpointResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CreateWebhookEndpointResponse) GetWebhookEndpoint() *WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoint
+	}
+	return nil
+}
+
+func (x *CreateWebhookEndpointResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *CreateWebhookEndpointResponse) GetSecretAbsentReason() ErrorReason {
+	if x != nil {
+		return x.SecretAbsentReason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+// Which endpoint to return.
+type GetWebhookEndpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GetWebhookEndpointRequest) Reset() {
+	*x = GetWebhookEndpointRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWebhookEndpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWebhookEndpointRequest) ProtoMessage() {}
+
+func (x *GetWebhookEndpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWebhookEndpointRequest.ProtoReflect.Descriptor instead.
+func (*GetWebhookEndpointRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetWebhookEndpointRequest) GetWebhookEndpointId() string {
+	if x != nil {
+		return x.WebhookEndpointId
+	}
+	return ""
+}
+
+// All endpoints.
+type ListWebhookEndpointsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhookEndpointsRequest) Reset() {
+	*x = ListWebhookEndpointsRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhookEndpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhookEndpointsRequest) ProtoMessage() {}
+
+func (x *ListWebhookEndpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhookEndpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListWebhookEndpointsRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+// The endpoints.
+type ListWebhookEndpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoints, oldest first.
+	WebhookEndpoints []*WebhookEndpoint `protobuf:"bytes,1,rep,name=webhook_endpoints,json=webhookEndpoints,proto3" json:"webhook_endpoints,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ListWebhookEndpointsResponse) Reset() {
+	*x = ListWebhookEndpointsResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhookEndpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhookEndpointsResponse) ProtoMessage() {}
+
+func (x *ListWebhookEndpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhookEndpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListWebhookEndpointsResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListWebhookEndpointsResponse) GetWebhookEndpoints() []*WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoints
+	}
+	return nil
+}
+
+// What to change.
+type UpdateWebhookEndpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
+	// The new values.
+	WebhookEndpoint *WebhookEndpoint `protobuf:"bytes,2,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
+	// The fields to change, at least one of `uri`, `view`, `event_kinds`, `description` and `state`. REST takes the fields of the
+	// body when it is absent.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// If given, the call changes nothing unless the endpoint still has this etag (else ETAG_MISMATCH). REST also takes the header
+	// `If-Match`.
+	Etag          string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWebhookEndpointRequest) Reset() {
+	*x = UpdateWebhookEndpointRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWebhookEndpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWebhookEndpointRequest) ProtoMessage() {}
+
+func (x *UpdateWebhookEndpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWebhookEndpointRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWebhookEndpointRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UpdateWebhookEndpointRequest) GetWebhookEndpointId() string {
+	if x != nil {
+		return x.WebhookEndpointId
+	}
+	return ""
+}
+
+func (x *UpdateWebhookEndpointRequest) GetWebhookEndpoint() *WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoint
+	}
+	return nil
+}
+
+func (x *UpdateWebhookEndpointRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateWebhookEndpointRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// Which endpoint to remove.
+type DeleteWebhookEndpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookEndpointRequest) Reset() {
+	*x = DeleteWebhookEndpointRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookEndpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookEndpointRequest) ProtoMessage() {}
+
+func (x *DeleteWebhookEndpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookEndpointRequest.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookEndpointRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DeleteWebhookEndpointRequest) GetWebhookEndpointId() string {
+	if x != nil {
+		return x.WebhookEndpointId
+	}
+	return ""
+}
+
+// Whose secret to change.
+type RotateWebhookSecretRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
+	// How long the former secret goes on signing, 0 to 7 days; absent means 24 hours.
+	ExpireAfter *durationpb.Duration `protobuf:"bytes,2,opt,name=expire_after,json=expireAfter,proto3" json:"expire_after,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateWebhookSecretRequest) Reset() {
+	*x = RotateWebhookSecretRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateWebhookSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateWebhookSecretRequest) ProtoMessage() {}
+
+func (x *RotateWebhookSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateWebhookSecretRequest.ProtoReflect.Descriptor instead.
+func (*RotateWebhookSecretRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RotateWebhookSecretRequest) GetWebhookEndpointId() string {
+	if x != nil {
+		return x.WebhookEndpointId
+	}
+	return ""
+}
+
+func (x *RotateWebhookSecretRequest) GetExpireAfter() *durationpb.Duration {
+	if x != nil {
+		return x.ExpireAfter
+	}
+	return nil
+}
+
+func (x *RotateWebhookSecretRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The new secret.
+type RotateWebhookSecretResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpoint *WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
+	// The new secret, `whsec_` and base64. Absent when the request is replayed.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Why the secret is absent: SECRET_ALREADY_SHOWN in a replay.
+	SecretAbsentReason ErrorReason `protobuf:"varint,3,opt,name=secret_absent_reason,json=secretAbsentReason,proto3,enum=goodship.v1.ErrorReason" json:"secret_absent_reason,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RotateWebhookSecretResponse) Reset() {
+	*x = RotateWebhookSecretResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateWebhookSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateWebhookSecretResponse) ProtoMessage() {}
+
+func (x *RotateWebhookSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateWebhookSecretResponse.ProtoReflect.Descriptor instead.
+func (*RotateWebhookSecretResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RotateWebhookSecretResponse) GetWebhookEndpoint() *WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoint
+	}
+	return nil
+}
+
+func (x *RotateWebhookSecretResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *RotateWebhookSecretResponse) GetSecretAbsentReason() ErrorReason {
+	if x != nil {
+		return x.SecretAbsentReason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+// Which deliveries to list.
+type ListWebhookDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
+	// In this state; unspecified means any.
+	State WebhookDeliveryState `protobuf:"varint,2,opt,name=state,proto3,enum=goodship.v1.WebhookDeliveryState" json:"state,omitempty"`
+	// How many deliveries to return at most, 1 to 100; 0 means 20.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, with the same other arguments; empty for the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhookDeliveriesRequest) Reset() {
+	*x = ListWebhookDeliveriesRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhookDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhookDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListWebhookDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhookDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListWebhookDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListWebhookDeliveriesRequest) GetWebhookEndpointId() string {
+	if x != nil {
+		return x.WebhookEndpointId
+	}
+	return ""
+}
+
+func (x *ListWebhookDeliveriesRequest) GetState() WebhookDeliveryState {
+	if x != nil {
+		return x.State
+	}
+	return WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_UNSPECIFIED
+}
+
+func (x *ListWebhookDeliveriesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWebhookDeliveriesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of deliveries.
+type ListWebhookDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The deliveries, newest first.
+	Deliveries []*WebhookDelivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhookDeliveriesResponse) Reset() {
+	*x = ListWebhookDeliveriesResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhookDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhookDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListWebhookDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhookDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListWebhookDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListWebhookDeliveriesResponse) GetDeliveries() []*WebhookDelivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ListWebhookDeliveriesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// What to send again: exactly one of `delivery_ids` and `from_time`.
+type ReplayWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
+	// These deliveries, at most 100.
+	DeliveryIds []string `protobuf:"bytes,2,rep,name=delivery_ids,json=deliveryIds,proto3" json:"delivery_ids,omitempty"`
+	// Everything that happened since then.
+	FromTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayWebhookRequest) Reset() {
+	*x = ReplayWebhookRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayWebhookRequest) ProtoMessage() {}
+
+func (x *ReplayWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayWebhookRequest.ProtoReflect.Descriptor instead.
+func (*ReplayWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReplayWebhookRequest) GetWebhookEndpointId() string {
+	if x != nil {
+		return x.WebhookEndpointId
+	}
+	return ""
+}
+
+func (x *ReplayWebhookRequest) GetDeliveryIds() []string {
+	if x != nil {
+		return x.DeliveryIds
+	}
+	return nil
+}
+
+func (x *ReplayWebhookRequest) GetFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FromTime
+	}
+	return nil
+}
+
+func (x *ReplayWebhookRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// What is sent again.
+type ReplayWebhookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	WebhookEndpoint *WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
+	// How many of the deliveries named are sent again; the others are being tried already, or their events are gone.
+	ReplayedCount int32 `protobuf:"varint,2,opt,name=replayed_count,json=replayedCount,proto3" json:"replayed_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayWebhookResponse) Reset() {
+	*x = ReplayWebhookResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayWebhookResponse) ProtoMessage() {}
+
+func (x *ReplayWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayWebhookResponse.ProtoReflect.Descriptor instead.
+func (*ReplayWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReplayWebhookResponse) GetWebhookEndpoint() *WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoint
+	}
+	return nil
+}
+
+func (x *ReplayWebhookResponse) GetReplayedCount() int32 {
+	if x != nil {
+		return x.ReplayedCount
+	}
+	return 0
+}
+
+// Which removals to list.
+type ListRemovalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many removals to return at most, 1 to 100; 0 means 20.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, with the same other arguments; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRemovalsRequest) Reset() {
+	*x = ListRemovalsRequest{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRemovalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRemovalsRequest) ProtoMessage() {}
+
+func (x *ListRemovalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRemovalsRequest.ProtoReflect.Descriptor instead.
+func (*ListRemovalsRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListRemovalsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRemovalsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of removals.
+type ListRemovalsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The removals, newest first.
+	Removals []*Removal `protobuf:"bytes,1,rep,name=removals,proto3" json:"removals,omitempty"`
+	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRemovalsResponse) Reset() {
+	*x = ListRemovalsResponse{}
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRemovalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRemovalsResponse) ProtoMessage() {}
+
+func (x *ListRemovalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_admin_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRemovalsResponse.ProtoReflect.Descriptor instead.
+func (*ListRemovalsResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_admin_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListRemovalsResponse) GetRemovals() []*Removal {
+	if x != nil {
+		return x.Removals
+	}
+	return nil
+}
+
+func (x *ListRemovalsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_goodship_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgoodship/v1/admin_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/error_reason.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
-	"\x13GetWorkspaceRequest\"\xe6\x03\n" +
+	"\x1fgoodship/v1/admin_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x19goodship/v1/api_key.proto\x1a\x19goodship/v1/erasure.proto\x1a\x1egoodship/v1/error_reason.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x19goodship/v1/webhook.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
+	"\x13GetWorkspaceRequest\"\xb9\x04\n" +
 	"\x16UpdateWorkspaceRequest\x12?\n" +
-	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\tworkspace\x12\xea\x02\n" +
-	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\xac\x02\xe0A\x01\xbaH\xa5\x02\xba\x01j\n" +
-	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01\xb4\x01\x12\fdisplay_name\x12\vbrand_voice\x12\x10personas_allowed\x12\apromise\x12\ropening_hours\x12\x0econtact_points\x12\fassume_after\x12\vlapse_after\x12\fnotify_after\x12\n" +
-	"away_after\x12\x0fallowed_origins\x12\ton_broken\x12\fapology_textR\n" +
+	"\tworkspace\x18\x01 \x01(\v2\x16.goodship.v1.WorkspaceB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\tworkspace\x12\xbd\x03\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\xff\x02\xe0A\x01\xbaH\xf8\x02\xba\x01j\n" +
+	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01\x87\x02\x12\fdisplay_name\x12\vbrand_voice\x12\x10personas_allowed\x12\apromise\x12\ropening_hours\x12\x0econtact_points\x12\fassume_after\x12\vlapse_after\x12\fnotify_after\x12\n" +
+	"away_after\x12\x0fallowed_origins\x12\ton_broken\x12\fapology_text\x12\rcurrency_code\x12\ttime_zone\x12\tallowance\x12\x10leader_allowance\x12\x10incident_ceiling\x12\bkeep_forR\n" +
 	"updateMask\x12\x1e\n" +
 	"\x04etag\x18\x03 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"\xd1\x02\n" +
@@ -924,7 +1791,67 @@ const file_goodship_v1_admin_service_proto_rawDesc = "" +
 	"\x13CreateTokenResponse\x12\x19\n" +
 	"\x05token\x18\x01 \x01(\tB\x03\xe0A\x03R\x05token\x12@\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"expireTime2\xfe\b\n" +
+	"expireTime\"\xaa\x01\n" +
+	"\x1cCreateWebhookEndpointRequest\x12R\n" +
+	"\x10webhook_endpoint\x18\x01 \x01(\v2\x1c.goodship.v1.WebhookEndpointB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x0fwebhookEndpoint\x126\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"\xdb\x01\n" +
+	"\x1dCreateWebhookEndpointResponse\x12L\n" +
+	"\x10webhook_endpoint\x18\x01 \x01(\v2\x1c.goodship.v1.WebhookEndpointB\x03\xe0A\x03R\x0fwebhookEndpoint\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\xe0A\x03R\x06secret\x12O\n" +
+	"\x14secret_absent_reason\x18\x03 \x01(\x0e2\x18.goodship.v1.ErrorReasonB\x03\xe0A\x03R\x12secretAbsentReason\"j\n" +
+	"\x19GetWebhookEndpointRequest\x12M\n" +
+	"\x13webhook_endpoint_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^hook_[0-9a-v]{26}$R\x11webhookEndpointId\"\x1d\n" +
+	"\x1bListWebhookEndpointsRequest\"n\n" +
+	"\x1cListWebhookEndpointsResponse\x12N\n" +
+	"\x11webhook_endpoints\x18\x01 \x03(\v2\x1c.goodship.v1.WebhookEndpointB\x03\xe0A\x03R\x10webhookEndpoints\"\xc5\x03\n" +
+	"\x1cUpdateWebhookEndpointRequest\x12M\n" +
+	"\x13webhook_endpoint_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^hook_[0-9a-v]{26}$R\x11webhookEndpointId\x12R\n" +
+	"\x10webhook_endpoint\x18\x02 \x01(\v2\x1c.goodship.v1.WebhookEndpointB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x0fwebhookEndpoint\x12\xe1\x01\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\xa3\x01\xe0A\x01\xbaH\x9c\x01\xba\x01j\n" +
+	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01,\x12\x03uri\x12\x04view\x12\vevent_kinds\x12\vdescription\x12\x05stateR\n" +
+	"updateMask\x12\x1e\n" +
+	"\x04etag\x18\x04 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\"m\n" +
+	"\x1cDeleteWebhookEndpointRequest\x12M\n" +
+	"\x13webhook_endpoint_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^hook_[0-9a-v]{26}$R\x11webhookEndpointId\"\xf4\x01\n" +
+	"\x1aRotateWebhookSecretRequest\x12M\n" +
+	"\x13webhook_endpoint_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^hook_[0-9a-v]{26}$R\x11webhookEndpointId\x12O\n" +
+	"\fexpire_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x11\xe0A\x01\xbaH\v\xaa\x01\b\"\x04\b\x80\xf5$2\x00R\vexpireAfter\x126\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"\xd9\x01\n" +
+	"\x1bRotateWebhookSecretResponse\x12L\n" +
+	"\x10webhook_endpoint\x18\x01 \x01(\v2\x1c.goodship.v1.WebhookEndpointB\x03\xe0A\x03R\x0fwebhookEndpoint\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\xe0A\x03R\x06secret\x12O\n" +
+	"\x14secret_absent_reason\x18\x03 \x01(\x0e2\x18.goodship.v1.ErrorReasonB\x03\xe0A\x03R\x12secretAbsentReason\"\x8a\x02\n" +
+	"\x1cListWebhookDeliveriesRequest\x12M\n" +
+	"\x13webhook_endpoint_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^hook_[0-9a-v]{26}$R\x11webhookEndpointId\x12D\n" +
+	"\x05state\x18\x02 \x01(\x0e2!.goodship.v1.WebhookDeliveryStateB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12)\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"\x8f\x01\n" +
+	"\x1dListWebhookDeliveriesResponse\x12A\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x1c.goodship.v1.WebhookDeliveryB\x03\xe0A\x03R\n" +
+	"deliveries\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\xb1\x03\n" +
+	"\x14ReplayWebhookRequest\x12M\n" +
+	"\x13webhook_endpoint_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^hook_[0-9a-v]{26}$R\x11webhookEndpointId\x12F\n" +
+	"\fdelivery_ids\x18\x02 \x03(\tB#\xe0A\x01\xbaH\x1d\x92\x01\x1a\x10d\"\x16r\x142\x12^dlv_[0-9a-v]{26}$R\vdeliveryIds\x12<\n" +
+	"\tfrom_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\bfromTime\x126\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId:\x8b\x01\xbaH\x87\x01\x1a\x84\x01\n" +
+	"\x13replay_webhook.what\x127exactly one of delivery_ids and from_time must be given\x1a4(size(this.delivery_ids) > 0) != has(this.from_time)\"\x91\x01\n" +
+	"\x15ReplayWebhookResponse\x12L\n" +
+	"\x10webhook_endpoint\x18\x01 \x01(\v2\x1c.goodship.v1.WebhookEndpointB\x03\xe0A\x03R\x0fwebhookEndpoint\x12*\n" +
+	"\x0ereplayed_count\x18\x02 \x01(\x05B\x03\xe0A\x03R\rreplayedCount\"l\n" +
+	"\x13ListRemovalsRequest\x12)\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"z\n" +
+	"\x14ListRemovalsResponse\x125\n" +
+	"\bremovals\x18\x01 \x03(\v2\x14.goodship.v1.RemovalB\x03\xe0A\x03R\bremovals\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken2\xb4\x14\n" +
 	"\fAdminService\x12l\n" +
 	"\fGetWorkspace\x12 .goodship.v1.GetWorkspaceRequest\x1a\x16.goodship.v1.Workspace\"\"\x82\xaf)\x06\n" +
 	"\x04\x01\x02\x03\a\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/workspace\x90\x02\x01\x12}\n" +
@@ -944,7 +1871,25 @@ const file_goodship_v1_admin_service_proto_rawDesc = "" +
 	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/signingKeys/{signing_key_id}:revoke\x90\x02\x02\x12t\n" +
 	"\vCreateToken\x12\x1f.goodship.v1.CreateTokenRequest\x1a .goodship.v1.CreateTokenResponse\"\"\x82\xaf)\x06\n" +
 	"\x02\x01\a\x10\x01\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
-	"/v1/tokens\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"/v1/tokens\x90\x02\x02\x12\x99\x01\n" +
+	"\x15CreateWebhookEndpoint\x12).goodship.v1.CreateWebhookEndpointRequest\x1a*.goodship.v1.CreateWebhookEndpointResponse\")\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/webhookEndpoints\x12\x9b\x01\n" +
+	"\x12GetWebhookEndpoint\x12&.goodship.v1.GetWebhookEndpointRequest\x1a\x1c.goodship.v1.WebhookEndpoint\"?\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02,\x12*/v1/webhookEndpoints/{webhook_endpoint_id}\x90\x02\x01\x12\x96\x01\n" +
+	"\x14ListWebhookEndpoints\x12(.goodship.v1.ListWebhookEndpointsRequest\x1a).goodship.v1.ListWebhookEndpointsResponse\")\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/webhookEndpoints\x90\x02\x01\x12\xb3\x01\n" +
+	"\x15UpdateWebhookEndpoint\x12).goodship.v1.UpdateWebhookEndpointRequest\x1a\x1c.goodship.v1.WebhookEndpoint\"Q\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02>:\x10webhook_endpoint2*/v1/webhookEndpoints/{webhook_endpoint_id}\x90\x02\x02\x12\x9b\x01\n" +
+	"\x15DeleteWebhookEndpoint\x12).goodship.v1.DeleteWebhookEndpointRequest\x1a\x16.google.protobuf.Empty\"?\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02,**/v1/webhookEndpoints/{webhook_endpoint_id}\x90\x02\x02\x12\xb6\x01\n" +
+	"\x13RotateWebhookSecret\x12'.goodship.v1.RotateWebhookSecretRequest\x1a(.goodship.v1.RotateWebhookSecretResponse\"L\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02<:\x01*\"7/v1/webhookEndpoints/{webhook_endpoint_id}:rotateSecret\x12\xba\x01\n" +
+	"\x15ListWebhookDeliveries\x12).goodship.v1.ListWebhookDeliveriesRequest\x1a*.goodship.v1.ListWebhookDeliveriesResponse\"J\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x027\x125/v1/webhookEndpoints/{webhook_endpoint_id}/deliveries\x90\x02\x01\x12\x9e\x01\n" +
+	"\rReplayWebhook\x12!.goodship.v1.ReplayWebhookRequest\x1a\".goodship.v1.ReplayWebhookResponse\"F\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x026:\x01*\"1/v1/webhookEndpoints/{webhook_endpoint_id}:replay\x12v\n" +
+	"\fListRemovals\x12 .goodship.v1.ListRemovalsRequest\x1a!.goodship.v1.ListRemovalsResponse\"!\x82\xaf)\x06\n" +
+	"\x02\x01\a\x10\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/removals\x90\x02\x01B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_admin_service_proto_rawDescOnce sync.Once
@@ -958,73 +1903,125 @@ func file_goodship_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_admin_service_proto_rawDescData
 }
 
-var file_goodship_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_goodship_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_goodship_v1_admin_service_proto_goTypes = []any{
-	(*GetWorkspaceRequest)(nil),      // 0: goodship.v1.GetWorkspaceRequest
-	(*UpdateWorkspaceRequest)(nil),   // 1: goodship.v1.UpdateWorkspaceRequest
-	(*CreateApiKeyRequest)(nil),      // 2: goodship.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),     // 3: goodship.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),       // 4: goodship.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),      // 5: goodship.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),      // 6: goodship.v1.RevokeApiKeyRequest
-	(*CreateSigningKeyRequest)(nil),  // 7: goodship.v1.CreateSigningKeyRequest
-	(*CreateSigningKeyResponse)(nil), // 8: goodship.v1.CreateSigningKeyResponse
-	(*ListSigningKeysRequest)(nil),   // 9: goodship.v1.ListSigningKeysRequest
-	(*ListSigningKeysResponse)(nil),  // 10: goodship.v1.ListSigningKeysResponse
-	(*RevokeSigningKeyRequest)(nil),  // 11: goodship.v1.RevokeSigningKeyRequest
-	(*CreateTokenRequest)(nil),       // 12: goodship.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),      // 13: goodship.v1.CreateTokenResponse
-	(*Workspace)(nil),                // 14: goodship.v1.Workspace
-	(*fieldmaskpb.FieldMask)(nil),    // 15: google.protobuf.FieldMask
-	(Scope)(0),                       // 16: goodship.v1.Scope
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(ApiKeyKind)(0),                  // 18: goodship.v1.ApiKeyKind
-	(*ApiKey)(nil),                   // 19: goodship.v1.ApiKey
-	(ErrorReason)(0),                 // 20: goodship.v1.ErrorReason
-	(TokenKind)(0),                   // 21: goodship.v1.TokenKind
-	(SigningAlgorithm)(0),            // 22: goodship.v1.SigningAlgorithm
-	(*SigningKey)(nil),               // 23: goodship.v1.SigningKey
-	(*durationpb.Duration)(nil),      // 24: google.protobuf.Duration
+	(*GetWorkspaceRequest)(nil),           // 0: goodship.v1.GetWorkspaceRequest
+	(*UpdateWorkspaceRequest)(nil),        // 1: goodship.v1.UpdateWorkspaceRequest
+	(*CreateApiKeyRequest)(nil),           // 2: goodship.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),          // 3: goodship.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),            // 4: goodship.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),           // 5: goodship.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),           // 6: goodship.v1.RevokeApiKeyRequest
+	(*CreateSigningKeyRequest)(nil),       // 7: goodship.v1.CreateSigningKeyRequest
+	(*CreateSigningKeyResponse)(nil),      // 8: goodship.v1.CreateSigningKeyResponse
+	(*ListSigningKeysRequest)(nil),        // 9: goodship.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),       // 10: goodship.v1.ListSigningKeysResponse
+	(*RevokeSigningKeyRequest)(nil),       // 11: goodship.v1.RevokeSigningKeyRequest
+	(*CreateTokenRequest)(nil),            // 12: goodship.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),           // 13: goodship.v1.CreateTokenResponse
+	(*CreateWebhookEndpointRequest)(nil),  // 14: goodship.v1.CreateWebhookEndpointRequest
+	(*CreateWebhookEndpointResponse)(nil), // 15: goodship.v1.CreateWebhookEndpointResponse
+	(*GetWebhookEndpointRequest)(nil),     // 16: goodship.v1.GetWebhookEndpointRequest
+	(*ListWebhookEndpointsRequest)(nil),   // 17: goodship.v1.ListWebhookEndpointsRequest
+	(*ListWebhookEndpointsResponse)(nil),  // 18: goodship.v1.ListWebhookEndpointsResponse
+	(*UpdateWebhookEndpointRequest)(nil),  // 19: goodship.v1.UpdateWebhookEndpointRequest
+	(*DeleteWebhookEndpointRequest)(nil),  // 20: goodship.v1.DeleteWebhookEndpointRequest
+	(*RotateWebhookSecretRequest)(nil),    // 21: goodship.v1.RotateWebhookSecretRequest
+	(*RotateWebhookSecretResponse)(nil),   // 22: goodship.v1.RotateWebhookSecretResponse
+	(*ListWebhookDeliveriesRequest)(nil),  // 23: goodship.v1.ListWebhookDeliveriesRequest
+	(*ListWebhookDeliveriesResponse)(nil), // 24: goodship.v1.ListWebhookDeliveriesResponse
+	(*ReplayWebhookRequest)(nil),          // 25: goodship.v1.ReplayWebhookRequest
+	(*ReplayWebhookResponse)(nil),         // 26: goodship.v1.ReplayWebhookResponse
+	(*ListRemovalsRequest)(nil),           // 27: goodship.v1.ListRemovalsRequest
+	(*ListRemovalsResponse)(nil),          // 28: goodship.v1.ListRemovalsResponse
+	(*Workspace)(nil),                     // 29: goodship.v1.Workspace
+	(*fieldmaskpb.FieldMask)(nil),         // 30: google.protobuf.FieldMask
+	(Scope)(0),                            // 31: goodship.v1.Scope
+	(*timestamppb.Timestamp)(nil),         // 32: google.protobuf.Timestamp
+	(ApiKeyKind)(0),                       // 33: goodship.v1.ApiKeyKind
+	(*ApiKey)(nil),                        // 34: goodship.v1.ApiKey
+	(ErrorReason)(0),                      // 35: goodship.v1.ErrorReason
+	(TokenKind)(0),                        // 36: goodship.v1.TokenKind
+	(SigningAlgorithm)(0),                 // 37: goodship.v1.SigningAlgorithm
+	(*SigningKey)(nil),                    // 38: goodship.v1.SigningKey
+	(*durationpb.Duration)(nil),           // 39: google.protobuf.Duration
+	(*WebhookEndpoint)(nil),               // 40: goodship.v1.WebhookEndpoint
+	(WebhookDeliveryState)(0),             // 41: goodship.v1.WebhookDeliveryState
+	(*WebhookDelivery)(nil),               // 42: goodship.v1.WebhookDelivery
+	(*Removal)(nil),                       // 43: goodship.v1.Removal
+	(*emptypb.Empty)(nil),                 // 44: google.protobuf.Empty
 }
 var file_goodship_v1_admin_service_proto_depIdxs = []int32{
-	14, // 0: goodship.v1.UpdateWorkspaceRequest.workspace:type_name -> goodship.v1.Workspace
-	15, // 1: goodship.v1.UpdateWorkspaceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	16, // 2: goodship.v1.CreateApiKeyRequest.scopes:type_name -> goodship.v1.Scope
-	17, // 3: goodship.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	18, // 4: goodship.v1.CreateApiKeyRequest.kind:type_name -> goodship.v1.ApiKeyKind
-	19, // 5: goodship.v1.CreateApiKeyResponse.api_key:type_name -> goodship.v1.ApiKey
-	20, // 6: goodship.v1.CreateApiKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
-	19, // 7: goodship.v1.ListApiKeysResponse.api_keys:type_name -> goodship.v1.ApiKey
-	21, // 8: goodship.v1.CreateSigningKeyRequest.token_kind:type_name -> goodship.v1.TokenKind
-	22, // 9: goodship.v1.CreateSigningKeyRequest.algorithm:type_name -> goodship.v1.SigningAlgorithm
-	23, // 10: goodship.v1.CreateSigningKeyResponse.signing_key:type_name -> goodship.v1.SigningKey
-	20, // 11: goodship.v1.CreateSigningKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
-	23, // 12: goodship.v1.ListSigningKeysResponse.signing_keys:type_name -> goodship.v1.SigningKey
-	24, // 13: goodship.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	17, // 14: goodship.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	0,  // 15: goodship.v1.AdminService.GetWorkspace:input_type -> goodship.v1.GetWorkspaceRequest
-	1,  // 16: goodship.v1.AdminService.UpdateWorkspace:input_type -> goodship.v1.UpdateWorkspaceRequest
-	2,  // 17: goodship.v1.AdminService.CreateApiKey:input_type -> goodship.v1.CreateApiKeyRequest
-	4,  // 18: goodship.v1.AdminService.ListApiKeys:input_type -> goodship.v1.ListApiKeysRequest
-	6,  // 19: goodship.v1.AdminService.RevokeApiKey:input_type -> goodship.v1.RevokeApiKeyRequest
-	7,  // 20: goodship.v1.AdminService.CreateSigningKey:input_type -> goodship.v1.CreateSigningKeyRequest
-	9,  // 21: goodship.v1.AdminService.ListSigningKeys:input_type -> goodship.v1.ListSigningKeysRequest
-	11, // 22: goodship.v1.AdminService.RevokeSigningKey:input_type -> goodship.v1.RevokeSigningKeyRequest
-	12, // 23: goodship.v1.AdminService.CreateToken:input_type -> goodship.v1.CreateTokenRequest
-	14, // 24: goodship.v1.AdminService.GetWorkspace:output_type -> goodship.v1.Workspace
-	14, // 25: goodship.v1.AdminService.UpdateWorkspace:output_type -> goodship.v1.Workspace
-	3,  // 26: goodship.v1.AdminService.CreateApiKey:output_type -> goodship.v1.CreateApiKeyResponse
-	5,  // 27: goodship.v1.AdminService.ListApiKeys:output_type -> goodship.v1.ListApiKeysResponse
-	19, // 28: goodship.v1.AdminService.RevokeApiKey:output_type -> goodship.v1.ApiKey
-	8,  // 29: goodship.v1.AdminService.CreateSigningKey:output_type -> goodship.v1.CreateSigningKeyResponse
-	10, // 30: goodship.v1.AdminService.ListSigningKeys:output_type -> goodship.v1.ListSigningKeysResponse
-	23, // 31: goodship.v1.AdminService.RevokeSigningKey:output_type -> goodship.v1.SigningKey
-	13, // 32: goodship.v1.AdminService.CreateToken:output_type -> goodship.v1.CreateTokenResponse
-	24, // [24:33] is the sub-list for method output_type
-	15, // [15:24] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	29, // 0: goodship.v1.UpdateWorkspaceRequest.workspace:type_name -> goodship.v1.Workspace
+	30, // 1: goodship.v1.UpdateWorkspaceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	31, // 2: goodship.v1.CreateApiKeyRequest.scopes:type_name -> goodship.v1.Scope
+	32, // 3: goodship.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	33, // 4: goodship.v1.CreateApiKeyRequest.kind:type_name -> goodship.v1.ApiKeyKind
+	34, // 5: goodship.v1.CreateApiKeyResponse.api_key:type_name -> goodship.v1.ApiKey
+	35, // 6: goodship.v1.CreateApiKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
+	34, // 7: goodship.v1.ListApiKeysResponse.api_keys:type_name -> goodship.v1.ApiKey
+	36, // 8: goodship.v1.CreateSigningKeyRequest.token_kind:type_name -> goodship.v1.TokenKind
+	37, // 9: goodship.v1.CreateSigningKeyRequest.algorithm:type_name -> goodship.v1.SigningAlgorithm
+	38, // 10: goodship.v1.CreateSigningKeyResponse.signing_key:type_name -> goodship.v1.SigningKey
+	35, // 11: goodship.v1.CreateSigningKeyResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
+	38, // 12: goodship.v1.ListSigningKeysResponse.signing_keys:type_name -> goodship.v1.SigningKey
+	39, // 13: goodship.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	32, // 14: goodship.v1.CreateTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	40, // 15: goodship.v1.CreateWebhookEndpointRequest.webhook_endpoint:type_name -> goodship.v1.WebhookEndpoint
+	40, // 16: goodship.v1.CreateWebhookEndpointResponse.webhook_endpoint:type_name -> goodship.v1.WebhookEndpoint
+	35, // 17: goodship.v1.CreateWebhookEndpointResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
+	40, // 18: goodship.v1.ListWebhookEndpointsResponse.webhook_endpoints:type_name -> goodship.v1.WebhookEndpoint
+	40, // 19: goodship.v1.UpdateWebhookEndpointRequest.webhook_endpoint:type_name -> goodship.v1.WebhookEndpoint
+	30, // 20: goodship.v1.UpdateWebhookEndpointRequest.update_mask:type_name -> google.protobuf.FieldMask
+	39, // 21: goodship.v1.RotateWebhookSecretRequest.expire_after:type_name -> google.protobuf.Duration
+	40, // 22: goodship.v1.RotateWebhookSecretResponse.webhook_endpoint:type_name -> goodship.v1.WebhookEndpoint
+	35, // 23: goodship.v1.RotateWebhookSecretResponse.secret_absent_reason:type_name -> goodship.v1.ErrorReason
+	41, // 24: goodship.v1.ListWebhookDeliveriesRequest.state:type_name -> goodship.v1.WebhookDeliveryState
+	42, // 25: goodship.v1.ListWebhookDeliveriesResponse.deliveries:type_name -> goodship.v1.WebhookDelivery
+	32, // 26: goodship.v1.ReplayWebhookRequest.from_time:type_name -> google.protobuf.Timestamp
+	40, // 27: goodship.v1.ReplayWebhookResponse.webhook_endpoint:type_name -> goodship.v1.WebhookEndpoint
+	43, // 28: goodship.v1.ListRemovalsResponse.removals:type_name -> goodship.v1.Removal
+	0,  // 29: goodship.v1.AdminService.GetWorkspace:input_type -> goodship.v1.GetWorkspaceRequest
+	1,  // 30: goodship.v1.AdminService.UpdateWorkspace:input_type -> goodship.v1.UpdateWorkspaceRequest
+	2,  // 31: goodship.v1.AdminService.CreateApiKey:input_type -> goodship.v1.CreateApiKeyRequest
+	4,  // 32: goodship.v1.AdminService.ListApiKeys:input_type -> goodship.v1.ListApiKeysRequest
+	6,  // 33: goodship.v1.AdminService.RevokeApiKey:input_type -> goodship.v1.RevokeApiKeyRequest
+	7,  // 34: goodship.v1.AdminService.CreateSigningKey:input_type -> goodship.v1.CreateSigningKeyRequest
+	9,  // 35: goodship.v1.AdminService.ListSigningKeys:input_type -> goodship.v1.ListSigningKeysRequest
+	11, // 36: goodship.v1.AdminService.RevokeSigningKey:input_type -> goodship.v1.RevokeSigningKeyRequest
+	12, // 37: goodship.v1.AdminService.CreateToken:input_type -> goodship.v1.CreateTokenRequest
+	14, // 38: goodship.v1.AdminService.CreateWebhookEndpoint:input_type -> goodship.v1.CreateWebhookEndpointRequest
+	16, // 39: goodship.v1.AdminService.GetWebhookEndpoint:input_type -> goodship.v1.GetWebhookEndpointRequest
+	17, // 40: goodship.v1.AdminService.ListWebhookEndpoints:input_type -> goodship.v1.ListWebhookEndpointsRequest
+	19, // 41: goodship.v1.AdminService.UpdateWebhookEndpoint:input_type -> goodship.v1.UpdateWebhookEndpointRequest
+	20, // 42: goodship.v1.AdminService.DeleteWebhookEndpoint:input_type -> goodship.v1.DeleteWebhookEndpointRequest
+	21, // 43: goodship.v1.AdminService.RotateWebhookSecret:input_type -> goodship.v1.RotateWebhookSecretRequest
+	23, // 44: goodship.v1.AdminService.ListWebhookDeliveries:input_type -> goodship.v1.ListWebhookDeliveriesRequest
+	25, // 45: goodship.v1.AdminService.ReplayWebhook:input_type -> goodship.v1.ReplayWebhookRequest
+	27, // 46: goodship.v1.AdminService.ListRemovals:input_type -> goodship.v1.ListRemovalsRequest
+	29, // 47: goodship.v1.AdminService.GetWorkspace:output_type -> goodship.v1.Workspace
+	29, // 48: goodship.v1.AdminService.UpdateWorkspace:output_type -> goodship.v1.Workspace
+	3,  // 49: goodship.v1.AdminService.CreateApiKey:output_type -> goodship.v1.CreateApiKeyResponse
+	5,  // 50: goodship.v1.AdminService.ListApiKeys:output_type -> goodship.v1.ListApiKeysResponse
+	34, // 51: goodship.v1.AdminService.RevokeApiKey:output_type -> goodship.v1.ApiKey
+	8,  // 52: goodship.v1.AdminService.CreateSigningKey:output_type -> goodship.v1.CreateSigningKeyResponse
+	10, // 53: goodship.v1.AdminService.ListSigningKeys:output_type -> goodship.v1.ListSigningKeysResponse
+	38, // 54: goodship.v1.AdminService.RevokeSigningKey:output_type -> goodship.v1.SigningKey
+	13, // 55: goodship.v1.AdminService.CreateToken:output_type -> goodship.v1.CreateTokenResponse
+	15, // 56: goodship.v1.AdminService.CreateWebhookEndpoint:output_type -> goodship.v1.CreateWebhookEndpointResponse
+	40, // 57: goodship.v1.AdminService.GetWebhookEndpoint:output_type -> goodship.v1.WebhookEndpoint
+	18, // 58: goodship.v1.AdminService.ListWebhookEndpoints:output_type -> goodship.v1.ListWebhookEndpointsResponse
+	40, // 59: goodship.v1.AdminService.UpdateWebhookEndpoint:output_type -> goodship.v1.WebhookEndpoint
+	44, // 60: goodship.v1.AdminService.DeleteWebhookEndpoint:output_type -> google.protobuf.Empty
+	22, // 61: goodship.v1.AdminService.RotateWebhookSecret:output_type -> goodship.v1.RotateWebhookSecretResponse
+	24, // 62: goodship.v1.AdminService.ListWebhookDeliveries:output_type -> goodship.v1.ListWebhookDeliveriesResponse
+	26, // 63: goodship.v1.AdminService.ReplayWebhook:output_type -> goodship.v1.ReplayWebhookResponse
+	28, // 64: goodship.v1.AdminService.ListRemovals:output_type -> goodship.v1.ListRemovalsResponse
+	47, // [47:65] is the sub-list for method output_type
+	29, // [29:47] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_admin_service_proto_init() }
@@ -1034,8 +2031,10 @@ func file_goodship_v1_admin_service_proto_init() {
 	}
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_api_key_proto_init()
+	file_goodship_v1_erasure_proto_init()
 	file_goodship_v1_error_reason_proto_init()
 	file_goodship_v1_signing_key_proto_init()
+	file_goodship_v1_webhook_proto_init()
 	file_goodship_v1_workspace_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1043,7 +2042,7 @@ func file_goodship_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_admin_service_proto_rawDesc), len(file_goodship_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

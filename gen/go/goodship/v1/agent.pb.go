@@ -152,7 +152,9 @@ type Agent struct {
 	// When the person was first named.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When what is known of the person last changed.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// What the person may grant without asking anyone; absent means the workspace's for the role.
+	Allowance     *Allowance `protobuf:"bytes,11,opt,name=allowance,proto3" json:"allowance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -257,11 +259,18 @@ func (x *Agent) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Agent) GetAllowance() *Allowance {
+	if x != nil {
+		return x.Allowance
+	}
+	return nil
+}
+
 var File_goodship_v1_agent_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x17goodship/v1/agent.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x04\n" +
+	"\x17goodship/v1/agent.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/credit.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x04\n" +
 	"\x05Agent\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12D\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB!\xe0A\x02\xbaH\x1br\x19\x10\x01\x18d2\x13^[^\\x00-\\x1f\\x7f]*$R\vdisplayName\x12:\n" +
@@ -276,7 +285,8 @@ const file_goodship_v1_agent_proto_rawDesc = "" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"updateTime*=\n" +
+	"updateTime\x129\n" +
+	"\tallowance\x18\v \x01(\v2\x16.goodship.v1.AllowanceB\x03\xe0A\x01R\tallowance*=\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -306,6 +316,7 @@ var file_goodship_v1_agent_proto_goTypes = []any{
 	(Availability)(0),             // 1: goodship.v1.Availability
 	(*Agent)(nil),                 // 2: goodship.v1.Agent
 	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*Allowance)(nil),             // 4: goodship.v1.Allowance
 }
 var file_goodship_v1_agent_proto_depIdxs = []int32{
 	0, // 0: goodship.v1.Agent.role:type_name -> goodship.v1.Role
@@ -313,11 +324,12 @@ var file_goodship_v1_agent_proto_depIdxs = []int32{
 	3, // 2: goodship.v1.Agent.disable_time:type_name -> google.protobuf.Timestamp
 	3, // 3: goodship.v1.Agent.create_time:type_name -> google.protobuf.Timestamp
 	3, // 4: goodship.v1.Agent.update_time:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 5: goodship.v1.Agent.allowance:type_name -> goodship.v1.Allowance
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_agent_proto_init() }
@@ -325,6 +337,7 @@ func file_goodship_v1_agent_proto_init() {
 	if File_goodship_v1_agent_proto != nil {
 		return
 	}
+	file_goodship_v1_credit_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

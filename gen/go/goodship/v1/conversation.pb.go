@@ -390,7 +390,10 @@ type Conversation struct {
 	// When it was resolved; only while RESOLVED.
 	ResolveTime *timestamppb.Timestamp `protobuf:"bytes,36,opt,name=resolve_time,json=resolveTime,proto3" json:"resolve_time,omitempty"`
 	// Watching the conversation from here misses nothing since this read. Set by GetConversation.
-	WatchCursor   string `protobuf:"bytes,37,opt,name=watch_cursor,json=watchCursor,proto3" json:"watch_cursor,omitempty"`
+	WatchCursor string `protobuf:"bytes,37,opt,name=watch_cursor,json=watchCursor,proto3" json:"watch_cursor,omitempty"`
+	// Whether it is kept beyond the workspace's `keep_for`, as for a legal dispute. An erasure of the customer is refused while
+	// it is. Not in a customer's view.
+	Hold          bool `protobuf:"varint,38,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,6 +666,13 @@ func (x *Conversation) GetWatchCursor() string {
 	return ""
 }
 
+func (x *Conversation) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
 // Participant is somebody who takes part in a conversation.
 type Participant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -895,7 +905,7 @@ var File_goodship_v1_conversation_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_conversation_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/conversation.proto\x12\vgoodship.v1\x1a\x19goodship/v1/message.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\r\n" +
+	"\x1egoodship/v1/conversation.proto\x12\vgoodship.v1\x1a\x19goodship/v1/message.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\r\n" +
 	"\fConversation\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12$\n" +
 	"\vcustomer_id\x18\x02 \x01(\tB\x03\xe0A\x03R\n" +
@@ -939,7 +949,8 @@ const file_goodship_v1_conversation_proto_rawDesc = "" +
 	"updateTime\x12D\n" +
 	"\ractivity_time\x18# \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\factivityTime\x12B\n" +
 	"\fresolve_time\x18$ \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vresolveTime\x12&\n" +
-	"\fwatch_cursor\x18% \x01(\tB\x03\xe0A\x03R\vwatchCursor\x1a:\n" +
+	"\fwatch_cursor\x18% \x01(\tB\x03\xe0A\x03R\vwatchCursor\x12\x17\n" +
+	"\x04hold\x18& \x01(\bB\x03\xe0A\x01R\x04hold\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x01\n" +

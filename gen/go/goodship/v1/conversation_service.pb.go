@@ -577,7 +577,9 @@ type ConversationUpdate struct {
 	// Words to find it by: at most 20 different ones of 1 to 64 bytes; replaced as a whole.
 	Labels []string `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty"`
 	// The incident it belongs to, `inc_` and 26 characters; empty for none.
-	IncidentId    string `protobuf:"bytes,4,opt,name=incident_id,json=incidentId,proto3" json:"incident_id,omitempty"`
+	IncidentId string `protobuf:"bytes,4,opt,name=incident_id,json=incidentId,proto3" json:"incident_id,omitempty"`
+	// Whether it is kept beyond the workspace's `keep_for`. Leaders and backends set it.
+	Hold          bool `protobuf:"varint,5,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -640,6 +642,13 @@ func (x *ConversationUpdate) GetIncidentId() string {
 	return ""
 }
 
+func (x *ConversationUpdate) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
 // What to change of a conversation.
 type UpdateConversationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -647,8 +656,8 @@ type UpdateConversationRequest struct {
 	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
 	// The new values.
 	Conversation *ConversationUpdate `protobuf:"bytes,2,opt,name=conversation,proto3" json:"conversation,omitempty"`
-	// The fields to change: any of `subject`, `context`, `labels`, `incident_id`; at least one. REST takes the fields of
-	// the body when it is absent.
+	// The fields to change: any of `subject`, `context`, `labels`, `incident_id`, and, for leaders and backends, `hold`; at
+	// least one. REST takes the fields of the body when it is absent.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// If given, the call changes nothing unless the conversation still has this etag (else ETAG_MISMATCH). REST also takes
 	// the header `If-Match`.
@@ -1469,22 +1478,23 @@ const file_goodship_v1_conversation_service_proto_rawDesc = "" +
 	"\x0fconversation_id\x18\x01 \x01(\tB!\xe0A\x02\xbaH\x1br\x192\x17^(conv_[0-9a-v]{26}|-)$R\x0econversationId\x12#\n" +
 	"\x06cursor\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\x06cursor\"X\n" +
 	"\x0eGetWaitRequest\x12F\n" +
-	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\"\x98\x03\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\"\xb1\x03\n" +
 	"\x12ConversationUpdate\x12:\n" +
 	"\asubject\x18\x01 \x01(\tB \xe0A\x01\xbaH\x1ar\x18\x18\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$R\asubject\x12\x83\x01\n" +
 	"\acontext\x18\x02 \x03(\v2,.goodship.v1.ConversationUpdate.ContextEntryB;\xe0A\x01\xbaH5\x9a\x012\x102\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$*\x11r\x0f(\xf4\x032\n" +
 	"^[^\\x00]*$R\acontext\x12B\n" +
 	"\x06labels\x18\x03 \x03(\tB*\xe0A\x01\xbaH$\x92\x01!\x10\x14\x18\x01\"\x1br\x19 \x01(@2\x13^[^\\x00-\\x1f\\x7f]*$R\x06labels\x12@\n" +
 	"\vincident_id\x18\x04 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x172\x15^(inc_[0-9a-v]{26})?$R\n" +
-	"incidentId\x1a:\n" +
+	"incidentId\x12\x17\n" +
+	"\x04hold\x18\x05 \x01(\bB\x03\xe0A\x01R\x04hold\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf0\x03\n" +
 	"\x19UpdateConversationRequest\x12F\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x12N\n" +
-	"\fconversation\x18\x02 \x01(\v2\x1f.goodship.v1.ConversationUpdateB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\fconversation\x12\xdc\x01\n" +
-	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x9e\x01\xe0A\x01\xbaH\x97\x01\xba\x01j\n" +
-	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01'\x12\asubject\x12\acontext\x12\x06labels\x12\vincident_idR\n" +
+	"\fconversation\x18\x02 \x01(\v2\x1f.goodship.v1.ConversationUpdateB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\fconversation\x12\xe2\x01\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\xa4\x01\xe0A\x01\xbaH\x9d\x01\xba\x01j\n" +
+	"\x18update_mask.whole_fields\x12)must name whole fields, not parts of them\x1a#this.paths.all(p, !p.contains('.'))\xe2\x01-\x12\asubject\x12\acontext\x12\x06labels\x12\vincident_id\x12\x04holdR\n" +
 	"updateMask\x12\x1e\n" +
 	"\x04etag\x18\x04 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02(@R\x04etag\x126\n" +

@@ -864,11 +864,493 @@ func (x *RevokeTokensResponse) GetNotBeforeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Whom to export.
+type ExportCustomerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer.
+	CustomerId string `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	// The `cursor` of the last item that was kept; empty for the first call.
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportCustomerRequest) Reset() {
+	*x = ExportCustomerRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportCustomerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportCustomerRequest) ProtoMessage() {}
+
+func (x *ExportCustomerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportCustomerRequest.ProtoReflect.Descriptor instead.
+func (*ExportCustomerRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExportCustomerRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *ExportCustomerRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// One thing about a person: first who they are, then each conversation with what belongs to it, then credits and apologies.
+type ExportCustomerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to go on: what an export from here tells comes after this item.
+	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// The item.
+	//
+	// Types that are valid to be assigned to Item:
+	//
+	//	*ExportCustomerResponse_Customer
+	//	*ExportCustomerResponse_Conversation
+	//	*ExportCustomerResponse_Event
+	//	*ExportCustomerResponse_Message
+	//	*ExportCustomerResponse_Note
+	//	*ExportCustomerResponse_Resolution
+	//	*ExportCustomerResponse_Credit
+	//	*ExportCustomerResponse_Apology
+	//	*ExportCustomerResponse_End
+	Item          isExportCustomerResponse_Item `protobuf_oneof:"item"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportCustomerResponse) Reset() {
+	*x = ExportCustomerResponse{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportCustomerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportCustomerResponse) ProtoMessage() {}
+
+func (x *ExportCustomerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportCustomerResponse.ProtoReflect.Descriptor instead.
+func (*ExportCustomerResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExportCustomerResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ExportCustomerResponse) GetItem() isExportCustomerResponse_Item {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetCustomer() *Customer {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Customer); ok {
+			return x.Customer
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetConversation() *Conversation {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Conversation); ok {
+			return x.Conversation
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetEvent() *Event {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Event); ok {
+			return x.Event
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetMessage() *Message {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Message); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetNote() *Note {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Note); ok {
+			return x.Note
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetResolution() *Resolution {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Resolution); ok {
+			return x.Resolution
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetCredit() *Credit {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Credit); ok {
+			return x.Credit
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetApology() *ExportedApology {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_Apology); ok {
+			return x.Apology
+		}
+	}
+	return nil
+}
+
+func (x *ExportCustomerResponse) GetEnd() *ExportEnd {
+	if x != nil {
+		if x, ok := x.Item.(*ExportCustomerResponse_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isExportCustomerResponse_Item interface {
+	isExportCustomerResponse_Item()
+}
+
+type ExportCustomerResponse_Customer struct {
+	// Who they are.
+	Customer *Customer `protobuf:"bytes,2,opt,name=customer,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Conversation struct {
+	// A conversation, as it stands. What follows up to the next one belongs to it.
+	Conversation *Conversation `protobuf:"bytes,3,opt,name=conversation,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Event struct {
+	// What happened in it.
+	Event *Event `protobuf:"bytes,4,opt,name=event,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Message struct {
+	// What was said in it.
+	Message *Message `protobuf:"bytes,5,opt,name=message,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Note struct {
+	// What was noted in it.
+	Note *Note `protobuf:"bytes,6,opt,name=note,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Resolution struct {
+	// What was said to be solved, and what they thought of it.
+	Resolution *Resolution `protobuf:"bytes,7,opt,name=resolution,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Credit struct {
+	// What was granted to them.
+	Credit *Credit `protobuf:"bytes,8,opt,name=credit,proto3,oneof"`
+}
+
+type ExportCustomerResponse_Apology struct {
+	// An incident that touched them.
+	Apology *ExportedApology `protobuf:"bytes,9,opt,name=apology,proto3,oneof"`
+}
+
+type ExportCustomerResponse_End struct {
+	// The last item: that was all.
+	End *ExportEnd `protobuf:"bytes,10,opt,name=end,proto3,oneof"`
+}
+
+func (*ExportCustomerResponse_Customer) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Conversation) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Event) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Message) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Note) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Resolution) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Credit) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_Apology) isExportCustomerResponse_Item() {}
+
+func (*ExportCustomerResponse_End) isExportCustomerResponse_Item() {}
+
+// ExportedApology is what an incident keeps of a person.
+type ExportedApology struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident.
+	IncidentId string `protobuf:"bytes,1,opt,name=incident_id,json=incidentId,proto3" json:"incident_id,omitempty"`
+	// What became of the apology.
+	Apology *Apology `protobuf:"bytes,2,opt,name=apology,proto3" json:"apology,omitempty"`
+	// What the product said of them.
+	Attributes    map[string]string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedApology) Reset() {
+	*x = ExportedApology{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedApology) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedApology) ProtoMessage() {}
+
+func (x *ExportedApology) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedApology.ProtoReflect.Descriptor instead.
+func (*ExportedApology) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExportedApology) GetIncidentId() string {
+	if x != nil {
+		return x.IncidentId
+	}
+	return ""
+}
+
+func (x *ExportedApology) GetApology() *Apology {
+	if x != nil {
+		return x.Apology
+	}
+	return nil
+}
+
+func (x *ExportedApology) GetAttributes() map[string]string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// ExportEnd says that an export is whole.
+type ExportEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many items came before it, over all calls.
+	ItemCount     int32 `protobuf:"varint,1,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportEnd) Reset() {
+	*x = ExportEnd{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportEnd) ProtoMessage() {}
+
+func (x *ExportEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportEnd.ProtoReflect.Descriptor instead.
+func (*ExportEnd) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExportEnd) GetItemCount() int32 {
+	if x != nil {
+		return x.ItemCount
+	}
+	return 0
+}
+
+// Whom to erase.
+type EraseCustomerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer.
+	CustomerId string `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
+	// the header `Idempotency-Key`.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseCustomerRequest) Reset() {
+	*x = EraseCustomerRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseCustomerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseCustomerRequest) ProtoMessage() {}
+
+func (x *EraseCustomerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseCustomerRequest.ProtoReflect.Descriptor instead.
+func (*EraseCustomerRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *EraseCustomerRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *EraseCustomerRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Which receipt to return.
+type GetErasureRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The erasure.
+	ErasureId     string `protobuf:"bytes,1,opt,name=erasure_id,json=erasureId,proto3" json:"erasure_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetErasureRequest) Reset() {
+	*x = GetErasureRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetErasureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetErasureRequest) ProtoMessage() {}
+
+func (x *GetErasureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetErasureRequest.ProtoReflect.Descriptor instead.
+func (*GetErasureRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetErasureRequest) GetErasureId() string {
+	if x != nil {
+		return x.ErasureId
+	}
+	return ""
+}
+
 var File_goodship_v1_directory_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\n" +
-	"#goodship/v1/directory_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1agoodship/v1/customer.proto\x1a!goodship/v1/visitor_session.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x02\n" +
+	"#goodship/v1/directory_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x17goodship/v1/agent.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x18goodship/v1/credit.proto\x1a\x1agoodship/v1/customer.proto\x1a\x19goodship/v1/erasure.proto\x1a\x17goodship/v1/event.proto\x1a\x1agoodship/v1/incident.proto\x1a\x19goodship/v1/message.proto\x1a\x1cgoodship/v1/resolution.proto\x1a!goodship/v1/visitor_session.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x02\n" +
 	"\x12UpsertAgentRequest\x12K\n" +
 	"\bagent_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\aagentId\x123\n" +
 	"\x05agent\x18\x02 \x01(\v2\x12.goodship.v1.AgentB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x05agent\x12\x1b\n" +
@@ -929,8 +1411,47 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\x0fnot_before_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\rnotBeforeTime:\x8b\x01\xbaH\x87\x01\x1a\x84\x01\n" +
 	"\x18revoke_tokens.one_person\x125exactly one of customer_id and agent_id must be given\x1a1(this.customer_id == '') != (this.agent_id == '')\"_\n" +
 	"\x14RevokeTokensResponse\x12G\n" +
-	"\x0fnot_before_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\rnotBeforeTime2\xe1\n" +
+	"\x0fnot_before_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\rnotBeforeTime\"\x8f\x01\n" +
+	"\x15ExportCustomerRequest\x12Q\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\n" +
+	"customerId\x12#\n" +
+	"\x06cursor\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\x06cursor\"\xb7\x04\n" +
+	"\x16ExportCustomerResponse\x12\x1b\n" +
+	"\x06cursor\x18\x01 \x01(\tB\x03\xe0A\x03R\x06cursor\x128\n" +
+	"\bcustomer\x18\x02 \x01(\v2\x15.goodship.v1.CustomerB\x03\xe0A\x03H\x00R\bcustomer\x12D\n" +
+	"\fconversation\x18\x03 \x01(\v2\x19.goodship.v1.ConversationB\x03\xe0A\x03H\x00R\fconversation\x12/\n" +
+	"\x05event\x18\x04 \x01(\v2\x12.goodship.v1.EventB\x03\xe0A\x03H\x00R\x05event\x125\n" +
+	"\amessage\x18\x05 \x01(\v2\x14.goodship.v1.MessageB\x03\xe0A\x03H\x00R\amessage\x12,\n" +
+	"\x04note\x18\x06 \x01(\v2\x11.goodship.v1.NoteB\x03\xe0A\x03H\x00R\x04note\x12>\n" +
 	"\n" +
+	"resolution\x18\a \x01(\v2\x17.goodship.v1.ResolutionB\x03\xe0A\x03H\x00R\n" +
+	"resolution\x122\n" +
+	"\x06credit\x18\b \x01(\v2\x13.goodship.v1.CreditB\x03\xe0A\x03H\x00R\x06credit\x12=\n" +
+	"\aapology\x18\t \x01(\v2\x1c.goodship.v1.ExportedApologyB\x03\xe0A\x03H\x00R\aapology\x12/\n" +
+	"\x03end\x18\n" +
+	" \x01(\v2\x16.goodship.v1.ExportEndB\x03\xe0A\x03H\x00R\x03endB\x06\n" +
+	"\x04item\"\xfe\x01\n" +
+	"\x0fExportedApology\x12$\n" +
+	"\vincident_id\x18\x01 \x01(\tB\x03\xe0A\x03R\n" +
+	"incidentId\x123\n" +
+	"\aapology\x18\x02 \x01(\v2\x14.goodship.v1.ApologyB\x03\xe0A\x03R\aapology\x12Q\n" +
+	"\n" +
+	"attributes\x18\x03 \x03(\v2,.goodship.v1.ExportedApology.AttributesEntryB\x03\xe0A\x03R\n" +
+	"attributes\x1a=\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
+	"\tExportEnd\x12\"\n" +
+	"\n" +
+	"item_count\x18\x01 \x01(\x05B\x03\xe0A\x03R\titemCount\"\xa1\x01\n" +
+	"\x14EraseCustomerRequest\x12Q\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB0\xe0A\x02\xbaH*r(2&^[A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127}$R\n" +
+	"customerId\x126\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"P\n" +
+	"\x11GetErasureRequest\x12;\n" +
+	"\n" +
+	"erasure_id\x18\x01 \x01(\tB\x1c\xe0A\x02\xbaH\x16r\x142\x12^era_[0-9a-v]{26}$R\terasureId2\xeb\r\n" +
 	"\x10DirectoryService\x12p\n" +
 	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\",\x82\xaf)\x04\n" +
 	"\x02\x01\a\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x12g\n" +
@@ -955,7 +1476,14 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\rSignInVisitor\x12!.goodship.v1.SignInVisitorRequest\x1a\".goodship.v1.SignInVisitorResponse\"/\x82\xaf)\x03\n" +
 	"\x01\x04\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/visitorSessions:signIn\x90\x02\x02\x12|\n" +
 	"\fRevokeTokens\x12 .goodship.v1.RevokeTokensRequest\x1a!.goodship.v1.RevokeTokensResponse\"'\x82\xaf)\x04\n" +
-	"\x02\x01\a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/tokens:revoke\x90\x02\x02B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"\x02\x01\a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/tokens:revoke\x90\x02\x02\x12\x93\x01\n" +
+	"\x0eExportCustomer\x12\".goodship.v1.ExportCustomerRequest\x1a#.goodship.v1.ExportCustomerResponse\"6\x82\xaf)\x05\n" +
+	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02$\x12\"/v1/customers/{customer_id}:export\x90\x02\x010\x01\x12\x7f\n" +
+	"\rEraseCustomer\x12!.goodship.v1.EraseCustomerRequest\x1a\x14.goodship.v1.Erasure\"5\x82\xaf)\x05\n" +
+	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/customers/{customer_id}:erase\x12q\n" +
+	"\n" +
+	"GetErasure\x12\x1e.goodship.v1.GetErasureRequest\x1a\x14.goodship.v1.Erasure\"-\x82\xaf)\x05\n" +
+	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/erasures/{erasure_id}\x90\x02\x01B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_directory_service_proto_rawDescOnce sync.Once
@@ -969,7 +1497,7 @@ func file_goodship_v1_directory_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_directory_service_proto_rawDescData
 }
 
-var file_goodship_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_goodship_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_goodship_v1_directory_service_proto_goTypes = []any{
 	(*UpsertAgentRequest)(nil),          // 0: goodship.v1.UpsertAgentRequest
 	(*GetAgentRequest)(nil),             // 1: goodship.v1.GetAgentRequest
@@ -986,46 +1514,78 @@ var file_goodship_v1_directory_service_proto_goTypes = []any{
 	(*SignInVisitorResponse)(nil),       // 12: goodship.v1.SignInVisitorResponse
 	(*RevokeTokensRequest)(nil),         // 13: goodship.v1.RevokeTokensRequest
 	(*RevokeTokensResponse)(nil),        // 14: goodship.v1.RevokeTokensResponse
-	(*Agent)(nil),                       // 15: goodship.v1.Agent
-	(*Customer)(nil),                    // 16: goodship.v1.Customer
-	(*timestamppb.Timestamp)(nil),       // 17: google.protobuf.Timestamp
-	(*VisitorSession)(nil),              // 18: goodship.v1.VisitorSession
+	(*ExportCustomerRequest)(nil),       // 15: goodship.v1.ExportCustomerRequest
+	(*ExportCustomerResponse)(nil),      // 16: goodship.v1.ExportCustomerResponse
+	(*ExportedApology)(nil),             // 17: goodship.v1.ExportedApology
+	(*ExportEnd)(nil),                   // 18: goodship.v1.ExportEnd
+	(*EraseCustomerRequest)(nil),        // 19: goodship.v1.EraseCustomerRequest
+	(*GetErasureRequest)(nil),           // 20: goodship.v1.GetErasureRequest
+	nil,                                 // 21: goodship.v1.ExportedApology.AttributesEntry
+	(*Agent)(nil),                       // 22: goodship.v1.Agent
+	(*Customer)(nil),                    // 23: goodship.v1.Customer
+	(*timestamppb.Timestamp)(nil),       // 24: google.protobuf.Timestamp
+	(*Conversation)(nil),                // 25: goodship.v1.Conversation
+	(*Event)(nil),                       // 26: goodship.v1.Event
+	(*Message)(nil),                     // 27: goodship.v1.Message
+	(*Note)(nil),                        // 28: goodship.v1.Note
+	(*Resolution)(nil),                  // 29: goodship.v1.Resolution
+	(*Credit)(nil),                      // 30: goodship.v1.Credit
+	(*Apology)(nil),                     // 31: goodship.v1.Apology
+	(*VisitorSession)(nil),              // 32: goodship.v1.VisitorSession
+	(*Erasure)(nil),                     // 33: goodship.v1.Erasure
 }
 var file_goodship_v1_directory_service_proto_depIdxs = []int32{
-	15, // 0: goodship.v1.UpsertAgentRequest.agent:type_name -> goodship.v1.Agent
-	15, // 1: goodship.v1.ListAgentsResponse.agents:type_name -> goodship.v1.Agent
-	16, // 2: goodship.v1.UpsertCustomerRequest.customer:type_name -> goodship.v1.Customer
-	16, // 3: goodship.v1.ListCustomersResponse.customers:type_name -> goodship.v1.Customer
-	17, // 4: goodship.v1.BlockCustomerRequest.until_time:type_name -> google.protobuf.Timestamp
-	17, // 5: goodship.v1.RevokeTokensRequest.not_before_time:type_name -> google.protobuf.Timestamp
-	17, // 6: goodship.v1.RevokeTokensResponse.not_before_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: goodship.v1.DirectoryService.UpsertAgent:input_type -> goodship.v1.UpsertAgentRequest
-	1,  // 8: goodship.v1.DirectoryService.GetAgent:input_type -> goodship.v1.GetAgentRequest
-	2,  // 9: goodship.v1.DirectoryService.ListAgents:input_type -> goodship.v1.ListAgentsRequest
-	4,  // 10: goodship.v1.DirectoryService.DisableAgent:input_type -> goodship.v1.DisableAgentRequest
-	5,  // 11: goodship.v1.DirectoryService.UpsertCustomer:input_type -> goodship.v1.UpsertCustomerRequest
-	6,  // 12: goodship.v1.DirectoryService.GetCustomer:input_type -> goodship.v1.GetCustomerRequest
-	7,  // 13: goodship.v1.DirectoryService.ListCustomers:input_type -> goodship.v1.ListCustomersRequest
-	9,  // 14: goodship.v1.DirectoryService.BlockCustomer:input_type -> goodship.v1.BlockCustomerRequest
-	10, // 15: goodship.v1.DirectoryService.CreateVisitorSession:input_type -> goodship.v1.CreateVisitorSessionRequest
-	11, // 16: goodship.v1.DirectoryService.SignInVisitor:input_type -> goodship.v1.SignInVisitorRequest
-	13, // 17: goodship.v1.DirectoryService.RevokeTokens:input_type -> goodship.v1.RevokeTokensRequest
-	15, // 18: goodship.v1.DirectoryService.UpsertAgent:output_type -> goodship.v1.Agent
-	15, // 19: goodship.v1.DirectoryService.GetAgent:output_type -> goodship.v1.Agent
-	3,  // 20: goodship.v1.DirectoryService.ListAgents:output_type -> goodship.v1.ListAgentsResponse
-	15, // 21: goodship.v1.DirectoryService.DisableAgent:output_type -> goodship.v1.Agent
-	16, // 22: goodship.v1.DirectoryService.UpsertCustomer:output_type -> goodship.v1.Customer
-	16, // 23: goodship.v1.DirectoryService.GetCustomer:output_type -> goodship.v1.Customer
-	8,  // 24: goodship.v1.DirectoryService.ListCustomers:output_type -> goodship.v1.ListCustomersResponse
-	16, // 25: goodship.v1.DirectoryService.BlockCustomer:output_type -> goodship.v1.Customer
-	18, // 26: goodship.v1.DirectoryService.CreateVisitorSession:output_type -> goodship.v1.VisitorSession
-	12, // 27: goodship.v1.DirectoryService.SignInVisitor:output_type -> goodship.v1.SignInVisitorResponse
-	14, // 28: goodship.v1.DirectoryService.RevokeTokens:output_type -> goodship.v1.RevokeTokensResponse
-	18, // [18:29] is the sub-list for method output_type
-	7,  // [7:18] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	22, // 0: goodship.v1.UpsertAgentRequest.agent:type_name -> goodship.v1.Agent
+	22, // 1: goodship.v1.ListAgentsResponse.agents:type_name -> goodship.v1.Agent
+	23, // 2: goodship.v1.UpsertCustomerRequest.customer:type_name -> goodship.v1.Customer
+	23, // 3: goodship.v1.ListCustomersResponse.customers:type_name -> goodship.v1.Customer
+	24, // 4: goodship.v1.BlockCustomerRequest.until_time:type_name -> google.protobuf.Timestamp
+	24, // 5: goodship.v1.RevokeTokensRequest.not_before_time:type_name -> google.protobuf.Timestamp
+	24, // 6: goodship.v1.RevokeTokensResponse.not_before_time:type_name -> google.protobuf.Timestamp
+	23, // 7: goodship.v1.ExportCustomerResponse.customer:type_name -> goodship.v1.Customer
+	25, // 8: goodship.v1.ExportCustomerResponse.conversation:type_name -> goodship.v1.Conversation
+	26, // 9: goodship.v1.ExportCustomerResponse.event:type_name -> goodship.v1.Event
+	27, // 10: goodship.v1.ExportCustomerResponse.message:type_name -> goodship.v1.Message
+	28, // 11: goodship.v1.ExportCustomerResponse.note:type_name -> goodship.v1.Note
+	29, // 12: goodship.v1.ExportCustomerResponse.resolution:type_name -> goodship.v1.Resolution
+	30, // 13: goodship.v1.ExportCustomerResponse.credit:type_name -> goodship.v1.Credit
+	17, // 14: goodship.v1.ExportCustomerResponse.apology:type_name -> goodship.v1.ExportedApology
+	18, // 15: goodship.v1.ExportCustomerResponse.end:type_name -> goodship.v1.ExportEnd
+	31, // 16: goodship.v1.ExportedApology.apology:type_name -> goodship.v1.Apology
+	21, // 17: goodship.v1.ExportedApology.attributes:type_name -> goodship.v1.ExportedApology.AttributesEntry
+	0,  // 18: goodship.v1.DirectoryService.UpsertAgent:input_type -> goodship.v1.UpsertAgentRequest
+	1,  // 19: goodship.v1.DirectoryService.GetAgent:input_type -> goodship.v1.GetAgentRequest
+	2,  // 20: goodship.v1.DirectoryService.ListAgents:input_type -> goodship.v1.ListAgentsRequest
+	4,  // 21: goodship.v1.DirectoryService.DisableAgent:input_type -> goodship.v1.DisableAgentRequest
+	5,  // 22: goodship.v1.DirectoryService.UpsertCustomer:input_type -> goodship.v1.UpsertCustomerRequest
+	6,  // 23: goodship.v1.DirectoryService.GetCustomer:input_type -> goodship.v1.GetCustomerRequest
+	7,  // 24: goodship.v1.DirectoryService.ListCustomers:input_type -> goodship.v1.ListCustomersRequest
+	9,  // 25: goodship.v1.DirectoryService.BlockCustomer:input_type -> goodship.v1.BlockCustomerRequest
+	10, // 26: goodship.v1.DirectoryService.CreateVisitorSession:input_type -> goodship.v1.CreateVisitorSessionRequest
+	11, // 27: goodship.v1.DirectoryService.SignInVisitor:input_type -> goodship.v1.SignInVisitorRequest
+	13, // 28: goodship.v1.DirectoryService.RevokeTokens:input_type -> goodship.v1.RevokeTokensRequest
+	15, // 29: goodship.v1.DirectoryService.ExportCustomer:input_type -> goodship.v1.ExportCustomerRequest
+	19, // 30: goodship.v1.DirectoryService.EraseCustomer:input_type -> goodship.v1.EraseCustomerRequest
+	20, // 31: goodship.v1.DirectoryService.GetErasure:input_type -> goodship.v1.GetErasureRequest
+	22, // 32: goodship.v1.DirectoryService.UpsertAgent:output_type -> goodship.v1.Agent
+	22, // 33: goodship.v1.DirectoryService.GetAgent:output_type -> goodship.v1.Agent
+	3,  // 34: goodship.v1.DirectoryService.ListAgents:output_type -> goodship.v1.ListAgentsResponse
+	22, // 35: goodship.v1.DirectoryService.DisableAgent:output_type -> goodship.v1.Agent
+	23, // 36: goodship.v1.DirectoryService.UpsertCustomer:output_type -> goodship.v1.Customer
+	23, // 37: goodship.v1.DirectoryService.GetCustomer:output_type -> goodship.v1.Customer
+	8,  // 38: goodship.v1.DirectoryService.ListCustomers:output_type -> goodship.v1.ListCustomersResponse
+	23, // 39: goodship.v1.DirectoryService.BlockCustomer:output_type -> goodship.v1.Customer
+	32, // 40: goodship.v1.DirectoryService.CreateVisitorSession:output_type -> goodship.v1.VisitorSession
+	12, // 41: goodship.v1.DirectoryService.SignInVisitor:output_type -> goodship.v1.SignInVisitorResponse
+	14, // 42: goodship.v1.DirectoryService.RevokeTokens:output_type -> goodship.v1.RevokeTokensResponse
+	16, // 43: goodship.v1.DirectoryService.ExportCustomer:output_type -> goodship.v1.ExportCustomerResponse
+	33, // 44: goodship.v1.DirectoryService.EraseCustomer:output_type -> goodship.v1.Erasure
+	33, // 45: goodship.v1.DirectoryService.GetErasure:output_type -> goodship.v1.Erasure
+	32, // [32:46] is the sub-list for method output_type
+	18, // [18:32] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_directory_service_proto_init() }
@@ -1035,15 +1595,33 @@ func file_goodship_v1_directory_service_proto_init() {
 	}
 	file_goodship_v1_access_proto_init()
 	file_goodship_v1_agent_proto_init()
+	file_goodship_v1_conversation_proto_init()
+	file_goodship_v1_credit_proto_init()
 	file_goodship_v1_customer_proto_init()
+	file_goodship_v1_erasure_proto_init()
+	file_goodship_v1_event_proto_init()
+	file_goodship_v1_incident_proto_init()
+	file_goodship_v1_message_proto_init()
+	file_goodship_v1_resolution_proto_init()
 	file_goodship_v1_visitor_session_proto_init()
+	file_goodship_v1_directory_service_proto_msgTypes[16].OneofWrappers = []any{
+		(*ExportCustomerResponse_Customer)(nil),
+		(*ExportCustomerResponse_Conversation)(nil),
+		(*ExportCustomerResponse_Event)(nil),
+		(*ExportCustomerResponse_Message)(nil),
+		(*ExportCustomerResponse_Note)(nil),
+		(*ExportCustomerResponse_Resolution)(nil),
+		(*ExportCustomerResponse_Credit)(nil),
+		(*ExportCustomerResponse_Apology)(nil),
+		(*ExportCustomerResponse_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_directory_service_proto_rawDesc), len(file_goodship_v1_directory_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

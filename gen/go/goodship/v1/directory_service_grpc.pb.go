@@ -30,6 +30,9 @@ const (
 	DirectoryService_CreateVisitorSession_FullMethodName = "/goodship.v1.DirectoryService/CreateVisitorSession"
 	DirectoryService_SignInVisitor_FullMethodName        = "/goodship.v1.DirectoryService/SignInVisitor"
 	DirectoryService_RevokeTokens_FullMethodName         = "/goodship.v1.DirectoryService/RevokeTokens"
+	DirectoryService_ExportCustomer_FullMethodName       = "/goodship.v1.DirectoryService/ExportCustomer"
+	DirectoryService_EraseCustomer_FullMethodName        = "/goodship.v1.DirectoryService/EraseCustomer"
+	DirectoryService_GetErasure_FullMethodName           = "/goodship.v1.DirectoryService/GetErasure"
 )
 
 // DirectoryServiceClient is the client API for DirectoryService service.
@@ -66,6 +69,16 @@ type DirectoryServiceClient interface {
 	// Ends all tokens of a person that were issued before a time: of a customer, a visitor, or an agent. API keys that act for
 	// the person go on.
 	RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error)
+	// Returns everything about one person, as often as asked: what they and others said in their conversations, notes about them,
+	// credits, apologies. It goes on after the cursor of an item where a call broke. Over REST it is a stream of server-sent events.
+	ExportCustomer(ctx context.Context, in *ExportCustomerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportCustomerResponse], error)
+	// Removes a person for good: all of their conversations with everything said in them and noted about them, what incidents kept
+	// of them, and that they were here. The amounts of credits and statistics stay, without the person. End the tokens of the
+	// person first, or they may write anew. It answers when it is done, or after a few seconds while it goes on by itself. Refused
+	// CONVERSATION_ON_HOLD while one of the conversations is.
+	EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*Erasure, error)
+	// Returns the receipt of an erasure.
+	GetErasure(ctx context.Context, in *GetErasureRequest, opts ...grpc.CallOption) (*Erasure, error)
 }
 
 type directoryServiceClient struct {
@@ -186,6 +199,45 @@ func (c *directoryServiceClient) RevokeTokens(ctx context.Context, in *RevokeTok
 	return out, nil
 }
 
+func (c *directoryServiceClient) ExportCustomer(ctx context.Context, in *ExportCustomerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportCustomerResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DirectoryService_ServiceDesc.Streams[0], DirectoryService_ExportCustomer_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportCustomerRequest, ExportCustomerResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DirectoryService_ExportCustomerClient = grpc.ServerStreamingClient[ExportCustomerResponse]
+
+func (c *directoryServiceClient) EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*Erasure, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Erasure)
+	err := c.cc.Invoke(ctx, DirectoryService_EraseCustomer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *directoryServiceClient) GetErasure(ctx context.Context, in *GetErasureRequest, opts ...grpc.CallOption) (*Erasure, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Erasure)
+	err := c.cc.Invoke(ctx, DirectoryService_GetErasure_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DirectoryServiceServer is the server API for DirectoryService service.
 // All implementations must embed UnimplementedDirectoryServiceServer
 // for forward compatibility.
@@ -220,6 +272,16 @@ type DirectoryServiceServer interface {
 	// Ends all tokens of a person that were issued before a time: of a customer, a visitor, or an agent. API keys that act for
 	// the person go on.
 	RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error)
+	// Returns everything about one person, as often as asked: what they and others said in their conversations, notes about them,
+	// credits, apologies. It goes on after the cursor of an item where a call broke. Over REST it is a stream of server-sent events.
+	ExportCustomer(*ExportCustomerRequest, grpc.ServerStreamingServer[ExportCustomerResponse]) error
+	// Removes a person for good: all of their conversations with everything said in them and noted about them, what incidents kept
+	// of them, and that they were here. The amounts of credits and statistics stay, without the person. End the tokens of the
+	// person first, or they may write anew. It answers when it is done, or after a few seconds while it goes on by itself. Refused
+	// CONVERSATION_ON_HOLD while one of the conversations is.
+	EraseCustomer(context.Context, *EraseCustomerRequest) (*Erasure, error)
+	// Returns the receipt of an erasure.
+	GetErasure(context.Context, *GetErasureRequest) (*Erasure, error)
 	mustEmbedUnimplementedDirectoryServiceServer()
 }
 
@@ -262,6 +324,15 @@ func (UnimplementedDirectoryServiceServer) SignInVisitor(context.Context, *SignI
 }
 func (UnimplementedDirectoryServiceServer) RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeTokens not implemented")
+}
+func (UnimplementedDirectoryServiceServer) ExportCustomer(*ExportCustomerRequest, grpc.ServerStreamingServer[ExportCustomerResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportCustomer not implemented")
+}
+func (UnimplementedDirectoryServiceServer) EraseCustomer(context.Context, *EraseCustomerRequest) (*Erasure, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseCustomer not implemented")
+}
+func (UnimplementedDirectoryServiceServer) GetErasure(context.Context, *GetErasureRequest) (*Erasure, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetErasure not implemented")
 }
 func (UnimplementedDirectoryServiceServer) mustEmbedUnimplementedDirectoryServiceServer() {}
 func (UnimplementedDirectoryServiceServer) testEmbeddedByValue()                          {}
@@ -482,6 +553,53 @@ func _DirectoryService_RevokeTokens_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DirectoryService_ExportCustomer_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportCustomerRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DirectoryServiceServer).ExportCustomer(m, &grpc.GenericServerStream[ExportCustomerRequest, ExportCustomerResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DirectoryService_ExportCustomerServer = grpc.ServerStreamingServer[ExportCustomerResponse]
+
+func _DirectoryService_EraseCustomer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseCustomerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).EraseCustomer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_EraseCustomer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).EraseCustomer(ctx, req.(*EraseCustomerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DirectoryService_GetErasure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetErasureRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).GetErasure(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_GetErasure_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).GetErasure(ctx, req.(*GetErasureRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DirectoryService_ServiceDesc is the grpc.ServiceDesc for DirectoryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -533,7 +651,21 @@ var DirectoryService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RevokeTokens",
 			Handler:    _DirectoryService_RevokeTokens_Handler,
 		},
+		{
+			MethodName: "EraseCustomer",
+			Handler:    _DirectoryService_EraseCustomer_Handler,
+		},
+		{
+			MethodName: "GetErasure",
+			Handler:    _DirectoryService_GetErasure_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportCustomer",
+			Handler:       _DirectoryService_ExportCustomer_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "goodship/v1/directory_service.proto",
 }

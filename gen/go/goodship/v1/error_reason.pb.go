@@ -100,6 +100,14 @@ const (
 	ErrorReason_ERROR_REASON_WORKSPACE_NOT_FOUND ErrorReason = 48
 	// NOT_FOUND. The workspace has no such signing key.
 	ErrorReason_ERROR_REASON_SIGNING_KEY_NOT_FOUND ErrorReason = 49
+	// NOT_FOUND. No such credit, or it is not the caller's to see.
+	ErrorReason_ERROR_REASON_CREDIT_NOT_FOUND ErrorReason = 50
+	// NOT_FOUND. The workspace has no such incident.
+	ErrorReason_ERROR_REASON_INCIDENT_NOT_FOUND ErrorReason = 51
+	// NOT_FOUND. The workspace has no such webhook endpoint.
+	ErrorReason_ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND ErrorReason = 52
+	// NOT_FOUND. The workspace has no such erasure.
+	ErrorReason_ERROR_REASON_ERASURE_NOT_FOUND ErrorReason = 53
 	// FAILED_PRECONDITION. The customer waits: say in `seen_revision` what you had seen. Metadata: `revision`, the newest.
 	ErrorReason_ERROR_REASON_SEEN_REVISION_REQUIRED ErrorReason = 60
 	// INVALID_ARGUMENT. `seen_revision` is beyond the newest. Metadata: `revision`, the newest.
@@ -155,6 +163,32 @@ const (
 	// FAILED_PRECONDITION. Two signing keys of this kind are live; revoke the older one first. Metadata: `signing_key_id`, the
 	// older.
 	ErrorReason_ERROR_REASON_SIGNING_KEYS_LIVE ErrorReason = 86
+	// PERMISSION_DENIED. The credit is above what the agent may grant: grant what remains, or ask a leader. Metadata: `limit`, one of
+	// `money_per_grant`, `money_per_day`, `basis_points_per_grant`, `basis_points_per_day`; `remaining`, in the unit of the limit, as
+	// in `5.00 EUR` or `250`; `reset_time` for a day's.
+	ErrorReason_ERROR_REASON_ABOVE_ALLOWANCE ErrorReason = 87
+	// FAILED_PRECONDITION. The amount is not in the workspace's currency, or it has none: an operator or a key with the scope ADMIN
+	// sets `currency_code`. Metadata: `currency_code`, the workspace's, if it has one.
+	ErrorReason_ERROR_REASON_CURRENCY_MISMATCH ErrorReason = 88
+	// FAILED_PRECONDITION. The customer's pending basis points would be more than 10,000, and no bill is below nothing. Metadata:
+	// `remaining`.
+	ErrorReason_ERROR_REASON_BILL_IS_FREE ErrorReason = 89
+	// FAILED_PRECONDITION. The credit is not PENDING any more. Metadata: `state`.
+	ErrorReason_ERROR_REASON_CREDIT_NOT_PENDING ErrorReason = 90
+	// ABORTED (REST: 412). What the preview showed has changed since; preview it again.
+	ErrorReason_ERROR_REASON_PREVIEW_CHANGED ErrorReason = 91
+	// PERMISSION_DENIED. The apology would credit more than the workspace's `incident_ceiling`. Metadata: `limit`, `money` or
+	// `basis_points`; `ceiling`; `total`.
+	ErrorReason_ERROR_REASON_ABOVE_INCIDENT_CEILING ErrorReason = 92
+	// FAILED_PRECONDITION. The apology was sent off: everyone gets the same, so this cannot change any more. Metadata: `fields`,
+	// separated by commas, if some of those that were named could.
+	ErrorReason_ERROR_REASON_APOLOGY_SENT ErrorReason = 93
+	// FAILED_PRECONDITION. The apology is not going out, or not paused, as the method needs. Metadata: `state`.
+	ErrorReason_ERROR_REASON_APOLOGY_STATE ErrorReason = 94
+	// FAILED_PRECONDITION. Nobody is affected yet; add customers first.
+	ErrorReason_ERROR_REASON_NOBODY_AFFECTED ErrorReason = 95
+	// FAILED_PRECONDITION. A conversation of the customer's is on hold. Metadata: `conversation_id`.
+	ErrorReason_ERROR_REASON_CONVERSATION_ON_HOLD ErrorReason = 96
 	// UNAVAILABLE. The store cannot take the change now; nothing was changed, or the same request id tells. Try again.
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 100
 	// RESOURCE_EXHAUSTED (REST: 503). The disk is full: reads go on, writes are taken again as soon as there is room.
@@ -208,6 +242,10 @@ var (
 		47:  "ERROR_REASON_EXTERNAL_ID_TAKEN",
 		48:  "ERROR_REASON_WORKSPACE_NOT_FOUND",
 		49:  "ERROR_REASON_SIGNING_KEY_NOT_FOUND",
+		50:  "ERROR_REASON_CREDIT_NOT_FOUND",
+		51:  "ERROR_REASON_INCIDENT_NOT_FOUND",
+		52:  "ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND",
+		53:  "ERROR_REASON_ERASURE_NOT_FOUND",
 		60:  "ERROR_REASON_SEEN_REVISION_REQUIRED",
 		61:  "ERROR_REASON_SEEN_REVISION_AHEAD",
 		62:  "ERROR_REASON_CUSTOMER_IS_WAITING",
@@ -235,6 +273,16 @@ var (
 		84:  "ERROR_REASON_LIMIT_REACHED",
 		85:  "ERROR_REASON_KEY_REVOKES_ITSELF",
 		86:  "ERROR_REASON_SIGNING_KEYS_LIVE",
+		87:  "ERROR_REASON_ABOVE_ALLOWANCE",
+		88:  "ERROR_REASON_CURRENCY_MISMATCH",
+		89:  "ERROR_REASON_BILL_IS_FREE",
+		90:  "ERROR_REASON_CREDIT_NOT_PENDING",
+		91:  "ERROR_REASON_PREVIEW_CHANGED",
+		92:  "ERROR_REASON_ABOVE_INCIDENT_CEILING",
+		93:  "ERROR_REASON_APOLOGY_SENT",
+		94:  "ERROR_REASON_APOLOGY_STATE",
+		95:  "ERROR_REASON_NOBODY_AFFECTED",
+		96:  "ERROR_REASON_CONVERSATION_ON_HOLD",
 		100: "ERROR_REASON_STORE_UNAVAILABLE",
 		101: "ERROR_REASON_STORE_FULL",
 		102: "ERROR_REASON_DATA_LOSS",
@@ -244,74 +292,88 @@ var (
 		106: "ERROR_REASON_SERVER_STOPPING",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":            0,
-		"ERROR_REASON_INVALID_REQUEST":        1,
-		"ERROR_REASON_UNKNOWN_FIELD":          2,
-		"ERROR_REASON_MALFORMED_REQUEST":      3,
-		"ERROR_REASON_REQUEST_TOO_LARGE":      4,
-		"ERROR_REASON_PATH_NOT_FOUND":         5,
-		"ERROR_REASON_METHOD_NOT_ALLOWED":     6,
-		"ERROR_REASON_INVALID_PAGE_TOKEN":     7,
-		"ERROR_REASON_ETAG_MISMATCH":          8,
-		"ERROR_REASON_REQUEST_ID_REUSED":      9,
-		"ERROR_REASON_SECRET_ALREADY_SHOWN":   10,
-		"ERROR_REASON_INVALID_CURSOR":         11,
-		"ERROR_REASON_CURSOR_TOO_OLD":         12,
-		"ERROR_REASON_CREDENTIAL_MISSING":     20,
-		"ERROR_REASON_CREDENTIAL_INVALID":     21,
-		"ERROR_REASON_SCOPE_MISSING":          22,
-		"ERROR_REASON_CALLER_NOT_ALLOWED":     23,
-		"ERROR_REASON_ACT_FOR_INVALID":        24,
-		"ERROR_REASON_AGENT_DISABLED":         25,
-		"ERROR_REASON_CREDENTIAL_EXPIRED":     26,
-		"ERROR_REASON_CREDENTIAL_REVOKED":     27,
-		"ERROR_REASON_ORIGIN_NOT_ALLOWED":     28,
-		"ERROR_REASON_RATE_LIMITED":           29,
-		"ERROR_REASON_TOO_MANY_WATCHES":       30,
-		"ERROR_REASON_CONVERSATION_NOT_FOUND": 40,
-		"ERROR_REASON_MESSAGE_NOT_FOUND":      41,
-		"ERROR_REASON_NOTE_NOT_FOUND":         42,
-		"ERROR_REASON_RESOLUTION_NOT_FOUND":   43,
-		"ERROR_REASON_AGENT_NOT_FOUND":        44,
-		"ERROR_REASON_CUSTOMER_NOT_FOUND":     45,
-		"ERROR_REASON_API_KEY_NOT_FOUND":      46,
-		"ERROR_REASON_EXTERNAL_ID_TAKEN":      47,
-		"ERROR_REASON_WORKSPACE_NOT_FOUND":    48,
-		"ERROR_REASON_SIGNING_KEY_NOT_FOUND":  49,
-		"ERROR_REASON_SEEN_REVISION_REQUIRED": 60,
-		"ERROR_REASON_SEEN_REVISION_AHEAD":    61,
-		"ERROR_REASON_CUSTOMER_IS_WAITING":    62,
-		"ERROR_REASON_ALREADY_PROPOSED":       63,
-		"ERROR_REASON_NOTHING_PROPOSED":       64,
-		"ERROR_REASON_NOTHING_TO_REJECT":      65,
-		"ERROR_REASON_NOTHING_TO_CONFIRM":     66,
-		"ERROR_REASON_RESOLUTION_NOT_OPEN":    67,
-		"ERROR_REASON_CONVERSATION_RESOLVED":  68,
-		"ERROR_REASON_OWNED_BY_ANOTHER":       69,
-		"ERROR_REASON_NOT_A_PARTICIPANT":      70,
-		"ERROR_REASON_NOT_THE_OWNER":          71,
-		"ERROR_REASON_NO_OWNER":               72,
-		"ERROR_REASON_OUTREACH_UNANSWERED":    73,
-		"ERROR_REASON_CUSTOMER_BLOCKED":       74,
-		"ERROR_REASON_HAND_OVER_PENDING":      75,
-		"ERROR_REASON_NO_HAND_OVER":           76,
-		"ERROR_REASON_AGENT_NOT_PRESENT":      77,
-		"ERROR_REASON_NOT_A_HELPER":           78,
-		"ERROR_REASON_PERSONAS_NOT_ALLOWED":   79,
-		"ERROR_REASON_MESSAGE_ANSWERED":       80,
-		"ERROR_REASON_REDACTED":               81,
-		"ERROR_REASON_NOT_THE_AUTHOR":         82,
-		"ERROR_REASON_RATING_FINAL":           83,
-		"ERROR_REASON_LIMIT_REACHED":          84,
-		"ERROR_REASON_KEY_REVOKES_ITSELF":     85,
-		"ERROR_REASON_SIGNING_KEYS_LIVE":      86,
-		"ERROR_REASON_STORE_UNAVAILABLE":      100,
-		"ERROR_REASON_STORE_FULL":             101,
-		"ERROR_REASON_DATA_LOSS":              102,
-		"ERROR_REASON_INTERNAL":               103,
-		"ERROR_REASON_CALL_ENDED":             104,
-		"ERROR_REASON_WATCH_STALLED":          105,
-		"ERROR_REASON_SERVER_STOPPING":        106,
+		"ERROR_REASON_UNSPECIFIED":                0,
+		"ERROR_REASON_INVALID_REQUEST":            1,
+		"ERROR_REASON_UNKNOWN_FIELD":              2,
+		"ERROR_REASON_MALFORMED_REQUEST":          3,
+		"ERROR_REASON_REQUEST_TOO_LARGE":          4,
+		"ERROR_REASON_PATH_NOT_FOUND":             5,
+		"ERROR_REASON_METHOD_NOT_ALLOWED":         6,
+		"ERROR_REASON_INVALID_PAGE_TOKEN":         7,
+		"ERROR_REASON_ETAG_MISMATCH":              8,
+		"ERROR_REASON_REQUEST_ID_REUSED":          9,
+		"ERROR_REASON_SECRET_ALREADY_SHOWN":       10,
+		"ERROR_REASON_INVALID_CURSOR":             11,
+		"ERROR_REASON_CURSOR_TOO_OLD":             12,
+		"ERROR_REASON_CREDENTIAL_MISSING":         20,
+		"ERROR_REASON_CREDENTIAL_INVALID":         21,
+		"ERROR_REASON_SCOPE_MISSING":              22,
+		"ERROR_REASON_CALLER_NOT_ALLOWED":         23,
+		"ERROR_REASON_ACT_FOR_INVALID":            24,
+		"ERROR_REASON_AGENT_DISABLED":             25,
+		"ERROR_REASON_CREDENTIAL_EXPIRED":         26,
+		"ERROR_REASON_CREDENTIAL_REVOKED":         27,
+		"ERROR_REASON_ORIGIN_NOT_ALLOWED":         28,
+		"ERROR_REASON_RATE_LIMITED":               29,
+		"ERROR_REASON_TOO_MANY_WATCHES":           30,
+		"ERROR_REASON_CONVERSATION_NOT_FOUND":     40,
+		"ERROR_REASON_MESSAGE_NOT_FOUND":          41,
+		"ERROR_REASON_NOTE_NOT_FOUND":             42,
+		"ERROR_REASON_RESOLUTION_NOT_FOUND":       43,
+		"ERROR_REASON_AGENT_NOT_FOUND":            44,
+		"ERROR_REASON_CUSTOMER_NOT_FOUND":         45,
+		"ERROR_REASON_API_KEY_NOT_FOUND":          46,
+		"ERROR_REASON_EXTERNAL_ID_TAKEN":          47,
+		"ERROR_REASON_WORKSPACE_NOT_FOUND":        48,
+		"ERROR_REASON_SIGNING_KEY_NOT_FOUND":      49,
+		"ERROR_REASON_CREDIT_NOT_FOUND":           50,
+		"ERROR_REASON_INCIDENT_NOT_FOUND":         51,
+		"ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND": 52,
+		"ERROR_REASON_ERASURE_NOT_FOUND":          53,
+		"ERROR_REASON_SEEN_REVISION_REQUIRED":     60,
+		"ERROR_REASON_SEEN_REVISION_AHEAD":        61,
+		"ERROR_REASON_CUSTOMER_IS_WAITING":        62,
+		"ERROR_REASON_ALREADY_PROPOSED":           63,
+		"ERROR_REASON_NOTHING_PROPOSED":           64,
+		"ERROR_REASON_NOTHING_TO_REJECT":          65,
+		"ERROR_REASON_NOTHING_TO_CONFIRM":         66,
+		"ERROR_REASON_RESOLUTION_NOT_OPEN":        67,
+		"ERROR_REASON_CONVERSATION_RESOLVED":      68,
+		"ERROR_REASON_OWNED_BY_ANOTHER":           69,
+		"ERROR_REASON_NOT_A_PARTICIPANT":          70,
+		"ERROR_REASON_NOT_THE_OWNER":              71,
+		"ERROR_REASON_NO_OWNER":                   72,
+		"ERROR_REASON_OUTREACH_UNANSWERED":        73,
+		"ERROR_REASON_CUSTOMER_BLOCKED":           74,
+		"ERROR_REASON_HAND_OVER_PENDING":          75,
+		"ERROR_REASON_NO_HAND_OVER":               76,
+		"ERROR_REASON_AGENT_NOT_PRESENT":          77,
+		"ERROR_REASON_NOT_A_HELPER":               78,
+		"ERROR_REASON_PERSONAS_NOT_ALLOWED":       79,
+		"ERROR_REASON_MESSAGE_ANSWERED":           80,
+		"ERROR_REASON_REDACTED":                   81,
+		"ERROR_REASON_NOT_THE_AUTHOR":             82,
+		"ERROR_REASON_RATING_FINAL":               83,
+		"ERROR_REASON_LIMIT_REACHED":              84,
+		"ERROR_REASON_KEY_REVOKES_ITSELF":         85,
+		"ERROR_REASON_SIGNING_KEYS_LIVE":          86,
+		"ERROR_REASON_ABOVE_ALLOWANCE":            87,
+		"ERROR_REASON_CURRENCY_MISMATCH":          88,
+		"ERROR_REASON_BILL_IS_FREE":               89,
+		"ERROR_REASON_CREDIT_NOT_PENDING":         90,
+		"ERROR_REASON_PREVIEW_CHANGED":            91,
+		"ERROR_REASON_ABOVE_INCIDENT_CEILING":     92,
+		"ERROR_REASON_APOLOGY_SENT":               93,
+		"ERROR_REASON_APOLOGY_STATE":              94,
+		"ERROR_REASON_NOBODY_AFFECTED":            95,
+		"ERROR_REASON_CONVERSATION_ON_HOLD":       96,
+		"ERROR_REASON_STORE_UNAVAILABLE":          100,
+		"ERROR_REASON_STORE_FULL":                 101,
+		"ERROR_REASON_DATA_LOSS":                  102,
+		"ERROR_REASON_INTERNAL":                   103,
+		"ERROR_REASON_CALL_ENDED":                 104,
+		"ERROR_REASON_WATCH_STALLED":              105,
+		"ERROR_REASON_SERVER_STOPPING":            106,
 	}
 )
 
@@ -346,7 +408,7 @@ var File_goodship_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xca\x12\n" +
+	"\x1egoodship/v1/error_reason.proto\x12\vgoodship.v1*\xc0\x16\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1e\n" +
@@ -382,7 +444,11 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x1eERROR_REASON_API_KEY_NOT_FOUND\x10.\x12\"\n" +
 	"\x1eERROR_REASON_EXTERNAL_ID_TAKEN\x10/\x12$\n" +
 	" ERROR_REASON_WORKSPACE_NOT_FOUND\x100\x12&\n" +
-	"\"ERROR_REASON_SIGNING_KEY_NOT_FOUND\x101\x12'\n" +
+	"\"ERROR_REASON_SIGNING_KEY_NOT_FOUND\x101\x12!\n" +
+	"\x1dERROR_REASON_CREDIT_NOT_FOUND\x102\x12#\n" +
+	"\x1fERROR_REASON_INCIDENT_NOT_FOUND\x103\x12+\n" +
+	"'ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND\x104\x12\"\n" +
+	"\x1eERROR_REASON_ERASURE_NOT_FOUND\x105\x12'\n" +
 	"#ERROR_REASON_SEEN_REVISION_REQUIRED\x10<\x12$\n" +
 	" ERROR_REASON_SEEN_REVISION_AHEAD\x10=\x12$\n" +
 	" ERROR_REASON_CUSTOMER_IS_WAITING\x10>\x12!\n" +
@@ -409,7 +475,17 @@ const file_goodship_v1_error_reason_proto_rawDesc = "" +
 	"\x19ERROR_REASON_RATING_FINAL\x10S\x12\x1e\n" +
 	"\x1aERROR_REASON_LIMIT_REACHED\x10T\x12#\n" +
 	"\x1fERROR_REASON_KEY_REVOKES_ITSELF\x10U\x12\"\n" +
-	"\x1eERROR_REASON_SIGNING_KEYS_LIVE\x10V\x12\"\n" +
+	"\x1eERROR_REASON_SIGNING_KEYS_LIVE\x10V\x12 \n" +
+	"\x1cERROR_REASON_ABOVE_ALLOWANCE\x10W\x12\"\n" +
+	"\x1eERROR_REASON_CURRENCY_MISMATCH\x10X\x12\x1d\n" +
+	"\x19ERROR_REASON_BILL_IS_FREE\x10Y\x12#\n" +
+	"\x1fERROR_REASON_CREDIT_NOT_PENDING\x10Z\x12 \n" +
+	"\x1cERROR_REASON_PREVIEW_CHANGED\x10[\x12'\n" +
+	"#ERROR_REASON_ABOVE_INCIDENT_CEILING\x10\\\x12\x1d\n" +
+	"\x19ERROR_REASON_APOLOGY_SENT\x10]\x12\x1e\n" +
+	"\x1aERROR_REASON_APOLOGY_STATE\x10^\x12 \n" +
+	"\x1cERROR_REASON_NOBODY_AFFECTED\x10_\x12%\n" +
+	"!ERROR_REASON_CONVERSATION_ON_HOLD\x10`\x12\"\n" +
 	"\x1eERROR_REASON_STORE_UNAVAILABLE\x10d\x12\x1b\n" +
 	"\x17ERROR_REASON_STORE_FULL\x10e\x12\x1a\n" +
 	"\x16ERROR_REASON_DATA_LOSS\x10f\x12\x19\n" +

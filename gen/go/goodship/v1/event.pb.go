@@ -245,6 +245,10 @@ type Event struct {
 	//	*Event_Reopened
 	//	*Event_Rated
 	//	*Event_SubjectChanged
+	//	*Event_CreditGranted
+	//	*Event_CreditSettled
+	//	*Event_CreditRefused
+	//	*Event_CreditReversed
 	//	*Event_Claimed
 	//	*Event_Released
 	//	*Event_HelperInvited
@@ -259,6 +263,8 @@ type Event struct {
 	//	*Event_NoteEdited
 	//	*Event_NoteRedacted
 	//	*Event_Unseen
+	//	*Event_CreditOverdue
+	//	*Event_ConversationRemoved
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,6 +488,42 @@ func (x *Event) GetSubjectChanged() *SubjectChanged {
 	return nil
 }
 
+func (x *Event) GetCreditGranted() *CreditGranted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CreditGranted); ok {
+			return x.CreditGranted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCreditSettled() *CreditSettled {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CreditSettled); ok {
+			return x.CreditSettled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCreditRefused() *CreditRefused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CreditRefused); ok {
+			return x.CreditRefused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCreditReversed() *CreditReversed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CreditReversed); ok {
+			return x.CreditReversed
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetClaimed() *Claimed {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_Claimed); ok {
@@ -608,6 +650,24 @@ func (x *Event) GetUnseen() *Unseen {
 	return nil
 }
 
+func (x *Event) GetCreditOverdue() *CreditOverdue {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CreditOverdue); ok {
+			return x.CreditOverdue
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConversationRemoved() *ConversationRemoved {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConversationRemoved); ok {
+			return x.ConversationRemoved
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -697,6 +757,26 @@ type Event_SubjectChanged struct {
 	SubjectChanged *SubjectChanged `protobuf:"bytes,26,opt,name=subject_changed,json=subjectChanged,proto3,oneof"`
 }
 
+type Event_CreditGranted struct {
+	// Public: a credit was granted.
+	CreditGranted *CreditGranted `protobuf:"bytes,27,opt,name=credit_granted,json=creditGranted,proto3,oneof"`
+}
+
+type Event_CreditSettled struct {
+	// Public: billing settled a credit.
+	CreditSettled *CreditSettled `protobuf:"bytes,28,opt,name=credit_settled,json=creditSettled,proto3,oneof"`
+}
+
+type Event_CreditRefused struct {
+	// Public: billing refused a credit.
+	CreditRefused *CreditRefused `protobuf:"bytes,29,opt,name=credit_refused,json=creditRefused,proto3,oneof"`
+}
+
+type Event_CreditReversed struct {
+	// Public: a credit was taken back.
+	CreditReversed *CreditReversed `protobuf:"bytes,30,opt,name=credit_reversed,json=creditReversed,proto3,oneof"`
+}
+
 type Event_Claimed struct {
 	// Not public: an agent became the owner.
 	Claimed *Claimed `protobuf:"bytes,40,opt,name=claimed,proto3,oneof"`
@@ -767,6 +847,16 @@ type Event_Unseen struct {
 	Unseen *Unseen `protobuf:"bytes,53,opt,name=unseen,proto3,oneof"`
 }
 
+type Event_CreditOverdue struct {
+	// Not public: billing has not settled a credit in time.
+	CreditOverdue *CreditOverdue `protobuf:"bytes,54,opt,name=credit_overdue,json=creditOverdue,proto3,oneof"`
+}
+
+type Event_ConversationRemoved struct {
+	// Not public: the conversation was removed, and its log with it. Only desks and webhooks are told, without a revision.
+	ConversationRemoved *ConversationRemoved `protobuf:"bytes,55,opt,name=conversation_removed,json=conversationRemoved,proto3,oneof"`
+}
+
 func (*Event_Opened) isEvent_Kind() {}
 
 func (*Event_MessageSent) isEvent_Kind() {}
@@ -801,6 +891,14 @@ func (*Event_Rated) isEvent_Kind() {}
 
 func (*Event_SubjectChanged) isEvent_Kind() {}
 
+func (*Event_CreditGranted) isEvent_Kind() {}
+
+func (*Event_CreditSettled) isEvent_Kind() {}
+
+func (*Event_CreditRefused) isEvent_Kind() {}
+
+func (*Event_CreditReversed) isEvent_Kind() {}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Released) isEvent_Kind() {}
@@ -828,6 +926,10 @@ func (*Event_NoteEdited) isEvent_Kind() {}
 func (*Event_NoteRedacted) isEvent_Kind() {}
 
 func (*Event_Unseen) isEvent_Kind() {}
+
+func (*Event_CreditOverdue) isEvent_Kind() {}
+
+func (*Event_ConversationRemoved) isEvent_Kind() {}
 
 // Opened begins every log.
 type Opened struct {
@@ -2181,7 +2283,7 @@ func (x *PersonaSet) GetAgentId() string {
 // DetailsChanged tells which of a conversation's inner details changed; the new ones stand in the conversation.
 type DetailsChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Any of `context`, `labels`, `incident_id`.
+	// Any of `context`, `labels`, `incident_id`, `hold`.
 	Fields        []string `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2408,16 +2510,310 @@ func (x *Unseen) GetNumber() int32 {
 	return 0
 }
 
+// CreditGranted tells of a new credit.
+type CreditGranted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credit.
+	CreditId string `protobuf:"bytes,1,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
+	// What it is worth.
+	Amount *CreditAmount `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// By when billing settles it.
+	SettleByTime  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=settle_by_time,json=settleByTime,proto3" json:"settle_by_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditGranted) Reset() {
+	*x = CreditGranted{}
+	mi := &file_goodship_v1_event_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditGranted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditGranted) ProtoMessage() {}
+
+func (x *CreditGranted) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_event_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditGranted.ProtoReflect.Descriptor instead.
+func (*CreditGranted) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_event_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CreditGranted) GetCreditId() string {
+	if x != nil {
+		return x.CreditId
+	}
+	return ""
+}
+
+func (x *CreditGranted) GetAmount() *CreditAmount {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *CreditGranted) GetSettleByTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SettleByTime
+	}
+	return nil
+}
+
+// CreditSettled tells that billing settled a credit.
+type CreditSettled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credit.
+	CreditId      string `protobuf:"bytes,1,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditSettled) Reset() {
+	*x = CreditSettled{}
+	mi := &file_goodship_v1_event_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditSettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditSettled) ProtoMessage() {}
+
+func (x *CreditSettled) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_event_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditSettled.ProtoReflect.Descriptor instead.
+func (*CreditSettled) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_event_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CreditSettled) GetCreditId() string {
+	if x != nil {
+		return x.CreditId
+	}
+	return ""
+}
+
+// CreditRefused tells that billing cannot settle a credit.
+type CreditRefused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credit.
+	CreditId      string `protobuf:"bytes,1,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditRefused) Reset() {
+	*x = CreditRefused{}
+	mi := &file_goodship_v1_event_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditRefused) ProtoMessage() {}
+
+func (x *CreditRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_event_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditRefused.ProtoReflect.Descriptor instead.
+func (*CreditRefused) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_event_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CreditRefused) GetCreditId() string {
+	if x != nil {
+		return x.CreditId
+	}
+	return ""
+}
+
+// CreditReversed tells that a credit was taken back.
+type CreditReversed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credit.
+	CreditId      string `protobuf:"bytes,1,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditReversed) Reset() {
+	*x = CreditReversed{}
+	mi := &file_goodship_v1_event_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditReversed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditReversed) ProtoMessage() {}
+
+func (x *CreditReversed) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_event_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditReversed.ProtoReflect.Descriptor instead.
+func (*CreditReversed) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_event_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CreditReversed) GetCreditId() string {
+	if x != nil {
+		return x.CreditId
+	}
+	return ""
+}
+
+// CreditOverdue tells that a credit is not settled and ought to be.
+type CreditOverdue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The credit.
+	CreditId      string `protobuf:"bytes,1,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditOverdue) Reset() {
+	*x = CreditOverdue{}
+	mi := &file_goodship_v1_event_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditOverdue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditOverdue) ProtoMessage() {}
+
+func (x *CreditOverdue) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_event_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditOverdue.ProtoReflect.Descriptor instead.
+func (*CreditOverdue) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_event_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CreditOverdue) GetCreditId() string {
+	if x != nil {
+		return x.CreditId
+	}
+	return ""
+}
+
+// ConversationRemoved tells that a conversation is no more.
+type ConversationRemoved struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Cause         RemovalCause `protobuf:"varint,1,opt,name=cause,proto3,enum=goodship.v1.RemovalCause" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConversationRemoved) Reset() {
+	*x = ConversationRemoved{}
+	mi := &file_goodship_v1_event_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConversationRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConversationRemoved) ProtoMessage() {}
+
+func (x *ConversationRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_event_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConversationRemoved.ProtoReflect.Descriptor instead.
+func (*ConversationRemoved) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_event_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ConversationRemoved) GetCause() RemovalCause {
+	if x != nil {
+		return x.Cause
+	}
+	return RemovalCause_REMOVAL_CAUSE_UNSPECIFIED
+}
+
 var File_goodship_v1_event_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17goodship/v1/event.proto\x12\vgoodship.v1\x1a\x1egoodship/v1/conversation.proto\x1a\x19goodship/v1/message.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n" +
+	"\x17goodship/v1/event.proto\x12\vgoodship.v1\x1a\x1egoodship/v1/conversation.proto\x1a\x18goodship/v1/credit.proto\x1a\x19goodship/v1/erasure.proto\x1a\x19goodship/v1/message.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n" +
 	"\x05Actor\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.goodship.v1.ActorKindR\x04kind\x12\x19\n" +
 	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12\x1c\n" +
 	"\n" +
-	"api_key_id\x18\x03 \x01(\tR\bapiKeyId\"\xd2\x11\n" +
+	"api_key_id\x18\x03 \x01(\tR\bapiKeyId\"\x85\x15\n" +
 	"\x05Event\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x05R\brevision\x12'\n" +
 	"\x0fpublic_revision\x18\x02 \x01(\x05R\x0epublicRevision\x12;\n" +
@@ -2442,7 +2838,11 @@ const file_goodship_v1_event_proto_rawDesc = "" +
 	"\bresolved\x18\x17 \x01(\v2\x15.goodship.v1.ResolvedH\x00R\bresolved\x123\n" +
 	"\breopened\x18\x18 \x01(\v2\x15.goodship.v1.ReopenedH\x00R\breopened\x12*\n" +
 	"\x05rated\x18\x19 \x01(\v2\x12.goodship.v1.RatedH\x00R\x05rated\x12F\n" +
-	"\x0fsubject_changed\x18\x1a \x01(\v2\x1b.goodship.v1.SubjectChangedH\x00R\x0esubjectChanged\x120\n" +
+	"\x0fsubject_changed\x18\x1a \x01(\v2\x1b.goodship.v1.SubjectChangedH\x00R\x0esubjectChanged\x12C\n" +
+	"\x0ecredit_granted\x18\x1b \x01(\v2\x1a.goodship.v1.CreditGrantedH\x00R\rcreditGranted\x12C\n" +
+	"\x0ecredit_settled\x18\x1c \x01(\v2\x1a.goodship.v1.CreditSettledH\x00R\rcreditSettled\x12C\n" +
+	"\x0ecredit_refused\x18\x1d \x01(\v2\x1a.goodship.v1.CreditRefusedH\x00R\rcreditRefused\x12F\n" +
+	"\x0fcredit_reversed\x18\x1e \x01(\v2\x1b.goodship.v1.CreditReversedH\x00R\x0ecreditReversed\x120\n" +
 	"\aclaimed\x18( \x01(\v2\x14.goodship.v1.ClaimedH\x00R\aclaimed\x123\n" +
 	"\breleased\x18) \x01(\v2\x15.goodship.v1.ReleasedH\x00R\breleased\x12C\n" +
 	"\x0ehelper_invited\x18* \x01(\v2\x1a.goodship.v1.HelperInvitedH\x00R\rhelperInvited\x12C\n" +
@@ -2459,7 +2859,9 @@ const file_goodship_v1_event_proto_rawDesc = "" +
 	"\vnote_edited\x183 \x01(\v2\x17.goodship.v1.NoteEditedH\x00R\n" +
 	"noteEdited\x12@\n" +
 	"\rnote_redacted\x184 \x01(\v2\x19.goodship.v1.NoteRedactedH\x00R\fnoteRedacted\x12-\n" +
-	"\x06unseen\x185 \x01(\v2\x13.goodship.v1.UnseenH\x00R\x06unseenB\x06\n" +
+	"\x06unseen\x185 \x01(\v2\x13.goodship.v1.UnseenH\x00R\x06unseen\x12C\n" +
+	"\x0ecredit_overdue\x186 \x01(\v2\x1a.goodship.v1.CreditOverdueH\x00R\rcreditOverdue\x12U\n" +
+	"\x14conversation_removed\x187 \x01(\v2 .goodship.v1.ConversationRemovedH\x00R\x13conversationRemovedB\x06\n" +
 	"\x04kind\"N\n" +
 	"\x06Opened\x12D\n" +
 	"\x0foutreach_reason\x18\x01 \x01(\x0e2\x1b.goodship.v1.OutreachReasonR\x0eoutreachReason\"\x98\x01\n" +
@@ -2544,7 +2946,21 @@ const file_goodship_v1_event_proto_rawDesc = "" +
 	"\fNoteRedacted\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\" \n" +
 	"\x06Unseen\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x05R\x06number*\x9a\x01\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\"\xa1\x01\n" +
+	"\rCreditGranted\x12\x1b\n" +
+	"\tcredit_id\x18\x01 \x01(\tR\bcreditId\x121\n" +
+	"\x06amount\x18\x02 \x01(\v2\x19.goodship.v1.CreditAmountR\x06amount\x12@\n" +
+	"\x0esettle_by_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fsettleByTime\",\n" +
+	"\rCreditSettled\x12\x1b\n" +
+	"\tcredit_id\x18\x01 \x01(\tR\bcreditId\",\n" +
+	"\rCreditRefused\x12\x1b\n" +
+	"\tcredit_id\x18\x01 \x01(\tR\bcreditId\"-\n" +
+	"\x0eCreditReversed\x12\x1b\n" +
+	"\tcredit_id\x18\x01 \x01(\tR\bcreditId\",\n" +
+	"\rCreditOverdue\x12\x1b\n" +
+	"\tcredit_id\x18\x01 \x01(\tR\bcreditId\"F\n" +
+	"\x13ConversationRemoved\x12/\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x19.goodship.v1.RemovalCauseR\x05cause*\x9a\x01\n" +
 	"\tActorKind\x12\x1a\n" +
 	"\x16ACTOR_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ACTOR_KIND_CUSTOMER\x10\x01\x12\x14\n" +
@@ -2572,7 +2988,7 @@ func file_goodship_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_goodship_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_goodship_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_goodship_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_goodship_v1_event_proto_goTypes = []any{
 	(ActorKind)(0),                // 0: goodship.v1.ActorKind
 	(ReleaseCause)(0),             // 1: goodship.v1.ReleaseCause
@@ -2609,16 +3025,24 @@ var file_goodship_v1_event_proto_goTypes = []any{
 	(*NoteEdited)(nil),            // 32: goodship.v1.NoteEdited
 	(*NoteRedacted)(nil),          // 33: goodship.v1.NoteRedacted
 	(*Unseen)(nil),                // 34: goodship.v1.Unseen
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(OutreachReason)(0),           // 36: goodship.v1.OutreachReason
-	(*Message)(nil),               // 37: goodship.v1.Message
-	(Outcome)(0),                  // 38: goodship.v1.Outcome
-	(DismissReason)(0),            // 39: goodship.v1.DismissReason
-	(SenderKind)(0),               // 40: goodship.v1.SenderKind
+	(*CreditGranted)(nil),         // 35: goodship.v1.CreditGranted
+	(*CreditSettled)(nil),         // 36: goodship.v1.CreditSettled
+	(*CreditRefused)(nil),         // 37: goodship.v1.CreditRefused
+	(*CreditReversed)(nil),        // 38: goodship.v1.CreditReversed
+	(*CreditOverdue)(nil),         // 39: goodship.v1.CreditOverdue
+	(*ConversationRemoved)(nil),   // 40: goodship.v1.ConversationRemoved
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(OutreachReason)(0),           // 42: goodship.v1.OutreachReason
+	(*Message)(nil),               // 43: goodship.v1.Message
+	(Outcome)(0),                  // 44: goodship.v1.Outcome
+	(DismissReason)(0),            // 45: goodship.v1.DismissReason
+	(SenderKind)(0),               // 46: goodship.v1.SenderKind
+	(*CreditAmount)(nil),          // 47: goodship.v1.CreditAmount
+	(RemovalCause)(0),             // 48: goodship.v1.RemovalCause
 }
 var file_goodship_v1_event_proto_depIdxs = []int32{
 	0,  // 0: goodship.v1.Actor.kind:type_name -> goodship.v1.ActorKind
-	35, // 1: goodship.v1.Event.create_time:type_name -> google.protobuf.Timestamp
+	41, // 1: goodship.v1.Event.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: goodship.v1.Event.actor:type_name -> goodship.v1.Actor
 	4,  // 3: goodship.v1.Event.opened:type_name -> goodship.v1.Opened
 	5,  // 4: goodship.v1.Event.message_sent:type_name -> goodship.v1.MessageSent
@@ -2637,38 +3061,47 @@ var file_goodship_v1_event_proto_depIdxs = []int32{
 	18, // 17: goodship.v1.Event.reopened:type_name -> goodship.v1.Reopened
 	19, // 18: goodship.v1.Event.rated:type_name -> goodship.v1.Rated
 	20, // 19: goodship.v1.Event.subject_changed:type_name -> goodship.v1.SubjectChanged
-	21, // 20: goodship.v1.Event.claimed:type_name -> goodship.v1.Claimed
-	22, // 21: goodship.v1.Event.released:type_name -> goodship.v1.Released
-	23, // 22: goodship.v1.Event.helper_invited:type_name -> goodship.v1.HelperInvited
-	24, // 23: goodship.v1.Event.helper_removed:type_name -> goodship.v1.HelperRemoved
-	25, // 24: goodship.v1.Event.hand_over_offered:type_name -> goodship.v1.HandOverOffered
-	26, // 25: goodship.v1.Event.hand_over_accepted:type_name -> goodship.v1.HandOverAccepted
-	27, // 26: goodship.v1.Event.hand_over_declined:type_name -> goodship.v1.HandOverDeclined
-	28, // 27: goodship.v1.Event.hand_over_lapsed:type_name -> goodship.v1.HandOverLapsed
-	29, // 28: goodship.v1.Event.persona_set:type_name -> goodship.v1.PersonaSet
-	30, // 29: goodship.v1.Event.details_changed:type_name -> goodship.v1.DetailsChanged
-	31, // 30: goodship.v1.Event.note_added:type_name -> goodship.v1.NoteAdded
-	32, // 31: goodship.v1.Event.note_edited:type_name -> goodship.v1.NoteEdited
-	33, // 32: goodship.v1.Event.note_redacted:type_name -> goodship.v1.NoteRedacted
-	34, // 33: goodship.v1.Event.unseen:type_name -> goodship.v1.Unseen
-	36, // 34: goodship.v1.Opened.outreach_reason:type_name -> goodship.v1.OutreachReason
-	37, // 35: goodship.v1.MessageSent.message:type_name -> goodship.v1.Message
-	37, // 36: goodship.v1.MessageEdited.message:type_name -> goodship.v1.Message
-	37, // 37: goodship.v1.MessageRedacted.message:type_name -> goodship.v1.Message
-	37, // 38: goodship.v1.DeliveryReported.message:type_name -> goodship.v1.Message
-	35, // 39: goodship.v1.WaitBegan.start_time:type_name -> google.protobuf.Timestamp
-	35, // 40: goodship.v1.WaitBegan.line_time:type_name -> google.protobuf.Timestamp
-	35, // 41: goodship.v1.WaitBegan.due_time:type_name -> google.protobuf.Timestamp
-	35, // 42: goodship.v1.WaitBegan.at_risk_time:type_name -> google.protobuf.Timestamp
-	38, // 43: goodship.v1.Resolved.outcome:type_name -> goodship.v1.Outcome
-	39, // 44: goodship.v1.Resolved.dismiss_reason:type_name -> goodship.v1.DismissReason
-	1,  // 45: goodship.v1.Released.cause:type_name -> goodship.v1.ReleaseCause
-	40, // 46: goodship.v1.PersonaSet.kind:type_name -> goodship.v1.SenderKind
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	35, // 20: goodship.v1.Event.credit_granted:type_name -> goodship.v1.CreditGranted
+	36, // 21: goodship.v1.Event.credit_settled:type_name -> goodship.v1.CreditSettled
+	37, // 22: goodship.v1.Event.credit_refused:type_name -> goodship.v1.CreditRefused
+	38, // 23: goodship.v1.Event.credit_reversed:type_name -> goodship.v1.CreditReversed
+	21, // 24: goodship.v1.Event.claimed:type_name -> goodship.v1.Claimed
+	22, // 25: goodship.v1.Event.released:type_name -> goodship.v1.Released
+	23, // 26: goodship.v1.Event.helper_invited:type_name -> goodship.v1.HelperInvited
+	24, // 27: goodship.v1.Event.helper_removed:type_name -> goodship.v1.HelperRemoved
+	25, // 28: goodship.v1.Event.hand_over_offered:type_name -> goodship.v1.HandOverOffered
+	26, // 29: goodship.v1.Event.hand_over_accepted:type_name -> goodship.v1.HandOverAccepted
+	27, // 30: goodship.v1.Event.hand_over_declined:type_name -> goodship.v1.HandOverDeclined
+	28, // 31: goodship.v1.Event.hand_over_lapsed:type_name -> goodship.v1.HandOverLapsed
+	29, // 32: goodship.v1.Event.persona_set:type_name -> goodship.v1.PersonaSet
+	30, // 33: goodship.v1.Event.details_changed:type_name -> goodship.v1.DetailsChanged
+	31, // 34: goodship.v1.Event.note_added:type_name -> goodship.v1.NoteAdded
+	32, // 35: goodship.v1.Event.note_edited:type_name -> goodship.v1.NoteEdited
+	33, // 36: goodship.v1.Event.note_redacted:type_name -> goodship.v1.NoteRedacted
+	34, // 37: goodship.v1.Event.unseen:type_name -> goodship.v1.Unseen
+	39, // 38: goodship.v1.Event.credit_overdue:type_name -> goodship.v1.CreditOverdue
+	40, // 39: goodship.v1.Event.conversation_removed:type_name -> goodship.v1.ConversationRemoved
+	42, // 40: goodship.v1.Opened.outreach_reason:type_name -> goodship.v1.OutreachReason
+	43, // 41: goodship.v1.MessageSent.message:type_name -> goodship.v1.Message
+	43, // 42: goodship.v1.MessageEdited.message:type_name -> goodship.v1.Message
+	43, // 43: goodship.v1.MessageRedacted.message:type_name -> goodship.v1.Message
+	43, // 44: goodship.v1.DeliveryReported.message:type_name -> goodship.v1.Message
+	41, // 45: goodship.v1.WaitBegan.start_time:type_name -> google.protobuf.Timestamp
+	41, // 46: goodship.v1.WaitBegan.line_time:type_name -> google.protobuf.Timestamp
+	41, // 47: goodship.v1.WaitBegan.due_time:type_name -> google.protobuf.Timestamp
+	41, // 48: goodship.v1.WaitBegan.at_risk_time:type_name -> google.protobuf.Timestamp
+	44, // 49: goodship.v1.Resolved.outcome:type_name -> goodship.v1.Outcome
+	45, // 50: goodship.v1.Resolved.dismiss_reason:type_name -> goodship.v1.DismissReason
+	1,  // 51: goodship.v1.Released.cause:type_name -> goodship.v1.ReleaseCause
+	46, // 52: goodship.v1.PersonaSet.kind:type_name -> goodship.v1.SenderKind
+	47, // 53: goodship.v1.CreditGranted.amount:type_name -> goodship.v1.CreditAmount
+	41, // 54: goodship.v1.CreditGranted.settle_by_time:type_name -> google.protobuf.Timestamp
+	48, // 55: goodship.v1.ConversationRemoved.cause:type_name -> goodship.v1.RemovalCause
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_event_proto_init() }
@@ -2677,6 +3110,8 @@ func file_goodship_v1_event_proto_init() {
 		return
 	}
 	file_goodship_v1_conversation_proto_init()
+	file_goodship_v1_credit_proto_init()
+	file_goodship_v1_erasure_proto_init()
 	file_goodship_v1_message_proto_init()
 	file_goodship_v1_event_proto_msgTypes[1].OneofWrappers = []any{
 		(*Event_Opened)(nil),
@@ -2696,6 +3131,10 @@ func file_goodship_v1_event_proto_init() {
 		(*Event_Reopened)(nil),
 		(*Event_Rated)(nil),
 		(*Event_SubjectChanged)(nil),
+		(*Event_CreditGranted)(nil),
+		(*Event_CreditSettled)(nil),
+		(*Event_CreditRefused)(nil),
+		(*Event_CreditReversed)(nil),
 		(*Event_Claimed)(nil),
 		(*Event_Released)(nil),
 		(*Event_HelperInvited)(nil),
@@ -2710,6 +3149,8 @@ func file_goodship_v1_event_proto_init() {
 		(*Event_NoteEdited)(nil),
 		(*Event_NoteRedacted)(nil),
 		(*Event_Unseen)(nil),
+		(*Event_CreditOverdue)(nil),
+		(*Event_ConversationRemoved)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2717,7 +3158,7 @@ func file_goodship_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_event_proto_rawDesc), len(file_goodship_v1_event_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

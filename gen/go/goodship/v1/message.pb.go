@@ -32,6 +32,8 @@ const (
 	AutomaticReason_AUTOMATIC_REASON_UNSPECIFIED AutomaticReason = 0
 	// The promise of an answer was broken, and the workspace's `on_broken` is APOLOGIZE.
 	AutomaticReason_AUTOMATIC_REASON_PROMISE_BROKEN AutomaticReason = 1
+	// It is the apology of an incident.
+	AutomaticReason_AUTOMATIC_REASON_INCIDENT AutomaticReason = 2
 )
 
 // Enum value maps for AutomaticReason.
@@ -39,10 +41,12 @@ var (
 	AutomaticReason_name = map[int32]string{
 		0: "AUTOMATIC_REASON_UNSPECIFIED",
 		1: "AUTOMATIC_REASON_PROMISE_BROKEN",
+		2: "AUTOMATIC_REASON_INCIDENT",
 	}
 	AutomaticReason_value = map[string]int32{
 		"AUTOMATIC_REASON_UNSPECIFIED":    0,
 		"AUTOMATIC_REASON_PROMISE_BROKEN": 1,
+		"AUTOMATIC_REASON_INCIDENT":       2,
 	}
 )
 
@@ -805,10 +809,11 @@ const file_goodship_v1_message_proto_rawDesc = "" +
 	"\x12participant_number\x18\x01 \x01(\x05B\x03\xe0A\x03R\x11participantNumber\x12\x1e\n" +
 	"\bagent_id\x18\x02 \x01(\tB\x03\xe0A\x03R\aagentId\x12*\n" +
 	"\x0emessage_number\x18\x03 \x01(\x05B\x03\xe0A\x03R\rmessageNumber\x12<\n" +
-	"\tread_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\breadTime*X\n" +
+	"\tread_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\breadTime*w\n" +
 	"\x0fAutomaticReason\x12 \n" +
 	"\x1cAUTOMATIC_REASON_UNSPECIFIED\x10\x00\x12#\n" +
-	"\x1fAUTOMATIC_REASON_PROMISE_BROKEN\x10\x01*u\n" +
+	"\x1fAUTOMATIC_REASON_PROMISE_BROKEN\x10\x01\x12\x1d\n" +
+	"\x19AUTOMATIC_REASON_INCIDENT\x10\x02*u\n" +
 	"\n" +
 	"SenderKind\x12\x1b\n" +
 	"\x17SENDER_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +

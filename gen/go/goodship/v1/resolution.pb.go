@@ -170,7 +170,11 @@ type Resolution struct {
 	// When it last changed its state; absent while PROPOSED.
 	DecideTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=decide_time,json=decideTime,proto3" json:"decide_time,omitempty"`
 	// What the customer thinks of it; absent if not said.
-	Rating        *Rating `protobuf:"bytes,11,opt,name=rating,proto3" json:"rating,omitempty"`
+	Rating *Rating `protobuf:"bytes,11,opt,name=rating,proto3" json:"rating,omitempty"`
+	// The credits that made it right, of this conversation.
+	CreditIds []string `protobuf:"bytes,12,rep,name=credit_ids,json=creditIds,proto3" json:"credit_ids,omitempty"`
+	// Whether we found the fault before the customer told us of it.
+	FoundFirst    bool `protobuf:"varint,13,opt,name=found_first,json=foundFirst,proto3" json:"found_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +286,20 @@ func (x *Resolution) GetRating() *Rating {
 	return nil
 }
 
+func (x *Resolution) GetCreditIds() []string {
+	if x != nil {
+		return x.CreditIds
+	}
+	return nil
+}
+
+func (x *Resolution) GetFoundFirst() bool {
+	if x != nil {
+		return x.FoundFirst
+	}
+	return false
+}
+
 // Rating is what a customer thinks: solved? personal? easy? It can be changed for 24 hours.
 type Rating struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -377,7 +395,7 @@ var File_goodship_v1_resolution_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_resolution_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgoodship/v1/resolution.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x04\n" +
+	"\x1cgoodship/v1/resolution.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x04\n" +
 	"\n" +
 	"Resolution\x12,\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x0econversationId\x12\x1b\n" +
@@ -394,7 +412,11 @@ const file_goodship_v1_resolution_proto_rawDesc = "" +
 	"\vdecide_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"decideTime\x120\n" +
-	"\x06rating\x18\v \x01(\v2\x13.goodship.v1.RatingB\x03\xe0A\x03R\x06rating\"\xbe\x02\n" +
+	"\x06rating\x18\v \x01(\v2\x13.goodship.v1.RatingB\x03\xe0A\x03R\x06rating\x12\"\n" +
+	"\n" +
+	"credit_ids\x18\f \x03(\tB\x03\xe0A\x03R\tcreditIds\x12$\n" +
+	"\vfound_first\x18\r \x01(\bB\x03\xe0A\x03R\n" +
+	"foundFirst\"\xbe\x02\n" +
 	"\x06Rating\x12&\n" +
 	"\x06solved\x18\x01 \x01(\bB\t\xe0A\x02\xbaH\x03\xc8\x01\x01H\x00R\x06solved\x88\x01\x01\x12(\n" +
 	"\bpersonal\x18\x02 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18\x05(\x00R\bpersonal\x12 \n" +

@@ -41,7 +41,11 @@ type ProposeResolutionRequest struct {
 	SeenRevision int32 `protobuf:"varint,6,opt,name=seen_revision,json=seenRevision,proto3" json:"seen_revision,omitempty"`
 	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
 	// the header `Idempotency-Key`.
-	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The credits that make it right, at most 20, all of this conversation and neither REFUSED nor REVERSED.
+	CreditIds []string `protobuf:"bytes,8,rep,name=credit_ids,json=creditIds,proto3" json:"credit_ids,omitempty"`
+	// Whether we found the fault before the customer told us of it; only of a FAULT.
+	FoundFirst    bool `protobuf:"varint,9,opt,name=found_first,json=foundFirst,proto3" json:"found_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -123,6 +127,20 @@ func (x *ProposeResolutionRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *ProposeResolutionRequest) GetCreditIds() []string {
+	if x != nil {
+		return x.CreditIds
+	}
+	return nil
+}
+
+func (x *ProposeResolutionRequest) GetFoundFirst() bool {
+	if x != nil {
+		return x.FoundFirst
+	}
+	return false
 }
 
 // What is solved.
@@ -594,7 +612,7 @@ var File_goodship_v1_resolution_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_resolution_service_proto_rawDesc = "" +
 	"\n" +
-	"$goodship/v1/resolution_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x1cgoodship/v1/resolution.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x9c\x03\n" +
+	"$goodship/v1/resolution_service.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/access.proto\x1a\x1cgoodship/v1/resolution.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x89\x04\n" +
 	"\x18ProposeResolutionRequest\x12F\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x12:\n" +
 	"\x06matter\x18\x02 \x01(\x0e2\x13.goodship.v1.MatterB\r\xe0A\x02\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06matter\x12-\n" +
@@ -608,7 +626,11 @@ const file_goodship_v1_resolution_service_proto_rawDesc = "" +
 	"\rseen_revision\x18\x06 \x01(\x05B\n" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\fseenRevision\x126\n" +
 	"\n" +
-	"request_id\x18\a \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"\x81\x02\n" +
+	"request_id\x18\a \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\x12E\n" +
+	"\n" +
+	"credit_ids\x18\b \x03(\tB&\xe0A\x01\xbaH \x92\x01\x1d\x10\x14\x18\x01\"\x17r\x152\x13^cred_[0-9a-v]{26}$R\tcreditIds\x12$\n" +
+	"\vfound_first\x18\t \x01(\bB\x03\xe0A\x01R\n" +
+	"foundFirst\"\x81\x02\n" +
 	"\x18ConfirmResolutionRequest\x12F\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^conv_[0-9a-v]{26}$R\x0econversationId\x127\n" +
 	"\x11resolution_number\x18\x02 \x01(\x05B\n" +

@@ -9,6 +9,7 @@ package goodshipv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
+	money "google.golang.org/genproto/googleapis/type/money"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -243,6 +244,19 @@ type Workspace struct {
 	OnBroken OnBroken `protobuf:"varint,16,opt,name=on_broken,json=onBroken,proto3,enum=goodship.v1.OnBroken" json:"on_broken,omitempty"`
 	// What APOLOGIZE says before the contact points, at most 2,000 characters; a sentence in English if empty.
 	ApologyText string `protobuf:"bytes,17,opt,name=apology_text,json=apologyText,proto3" json:"apology_text,omitempty"`
+	// The currency of credits, by its ISO 4217 code, as in `EUR`; without one only basis points can be granted.
+	CurrencyCode string `protobuf:"bytes,18,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
+	// The time zone that days are of, by its IANA name, as in `Europe/Madrid`. `UTC` in a new workspace.
+	TimeZone string `protobuf:"bytes,19,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// What an agent may grant without asking anyone, unless their own entry says otherwise. Nothing in a new workspace.
+	Allowance *Allowance `protobuf:"bytes,20,opt,name=allowance,proto3" json:"allowance,omitempty"`
+	// What a leader may grant, unless their own entry says otherwise. Nothing in a new workspace.
+	LeaderAllowance *Allowance `protobuf:"bytes,21,opt,name=leader_allowance,json=leaderAllowance,proto3" json:"leader_allowance,omitempty"`
+	// The most that one incident's apology may credit. Nothing in a new workspace.
+	IncidentCeiling *IncidentCeiling `protobuf:"bytes,22,opt,name=incident_ceiling,json=incidentCeiling,proto3" json:"incident_ceiling,omitempty"`
+	// After how long without a change a RESOLVED conversation is removed for good, with all that was said in it, 1 day to 10 years;
+	// absent means never. Those on hold stay.
+	KeepFor *durationpb.Duration `protobuf:"bytes,23,opt,name=keep_for,json=keepFor,proto3" json:"keep_for,omitempty"`
 	// Changes whenever the settings do.
 	Etag string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
 	// When it was made.
@@ -381,6 +395,48 @@ func (x *Workspace) GetApologyText() string {
 	return ""
 }
 
+func (x *Workspace) GetCurrencyCode() string {
+	if x != nil {
+		return x.CurrencyCode
+	}
+	return ""
+}
+
+func (x *Workspace) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *Workspace) GetAllowance() *Allowance {
+	if x != nil {
+		return x.Allowance
+	}
+	return nil
+}
+
+func (x *Workspace) GetLeaderAllowance() *Allowance {
+	if x != nil {
+		return x.LeaderAllowance
+	}
+	return nil
+}
+
+func (x *Workspace) GetIncidentCeiling() *IncidentCeiling {
+	if x != nil {
+		return x.IncidentCeiling
+	}
+	return nil
+}
+
+func (x *Workspace) GetKeepFor() *durationpb.Duration {
+	if x != nil {
+		return x.KeepFor
+	}
+	return nil
+}
+
 func (x *Workspace) GetEtag() string {
 	if x != nil {
 		return x.Etag
@@ -402,6 +458,61 @@ func (x *Workspace) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// IncidentCeiling is the most that one incident's apology may credit in all.
+type IncidentCeiling struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Money in all, in the workspace's currency; absent means none.
+	Money *money.Money `protobuf:"bytes,1,opt,name=money,proto3" json:"money,omitempty"`
+	// Basis points to each, 0 to 10,000.
+	BasisPoints   int32 `protobuf:"varint,2,opt,name=basis_points,json=basisPoints,proto3" json:"basis_points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentCeiling) Reset() {
+	*x = IncidentCeiling{}
+	mi := &file_goodship_v1_workspace_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentCeiling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentCeiling) ProtoMessage() {}
+
+func (x *IncidentCeiling) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_workspace_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentCeiling.ProtoReflect.Descriptor instead.
+func (*IncidentCeiling) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *IncidentCeiling) GetMoney() *money.Money {
+	if x != nil {
+		return x.Money
+	}
+	return nil
+}
+
+func (x *IncidentCeiling) GetBasisPoints() int32 {
+	if x != nil {
+		return x.BasisPoints
+	}
+	return 0
+}
+
 // OpeningHours are the times of the week when people are there to answer, by the clock on the wall of a place.
 type OpeningHours struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -415,7 +526,7 @@ type OpeningHours struct {
 
 func (x *OpeningHours) Reset() {
 	*x = OpeningHours{}
-	mi := &file_goodship_v1_workspace_proto_msgTypes[1]
+	mi := &file_goodship_v1_workspace_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +538,7 @@ func (x *OpeningHours) String() string {
 func (*OpeningHours) ProtoMessage() {}
 
 func (x *OpeningHours) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_workspace_proto_msgTypes[1]
+	mi := &file_goodship_v1_workspace_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +551,7 @@ func (x *OpeningHours) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpeningHours.ProtoReflect.Descriptor instead.
 func (*OpeningHours) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{1}
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *OpeningHours) GetTimeZone() string {
@@ -472,7 +583,7 @@ type OpeningInterval struct {
 
 func (x *OpeningInterval) Reset() {
 	*x = OpeningInterval{}
-	mi := &file_goodship_v1_workspace_proto_msgTypes[2]
+	mi := &file_goodship_v1_workspace_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +595,7 @@ func (x *OpeningInterval) String() string {
 func (*OpeningInterval) ProtoMessage() {}
 
 func (x *OpeningInterval) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_workspace_proto_msgTypes[2]
+	mi := &file_goodship_v1_workspace_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +608,7 @@ func (x *OpeningInterval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpeningInterval.ProtoReflect.Descriptor instead.
 func (*OpeningInterval) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{2}
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *OpeningInterval) GetDay() Weekday {
@@ -534,7 +645,7 @@ type ContactPoint struct {
 
 func (x *ContactPoint) Reset() {
 	*x = ContactPoint{}
-	mi := &file_goodship_v1_workspace_proto_msgTypes[3]
+	mi := &file_goodship_v1_workspace_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +657,7 @@ func (x *ContactPoint) String() string {
 func (*ContactPoint) ProtoMessage() {}
 
 func (x *ContactPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_v1_workspace_proto_msgTypes[3]
+	mi := &file_goodship_v1_workspace_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +670,7 @@ func (x *ContactPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContactPoint.ProtoReflect.Descriptor instead.
 func (*ContactPoint) Descriptor() ([]byte, []int) {
-	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{3}
+	return file_goodship_v1_workspace_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ContactPoint) GetKind() ContactKind {
@@ -580,7 +691,7 @@ var File_goodship_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgoodship/v1/workspace.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\t\n" +
+	"\x1bgoodship/v1/workspace.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18goodship/v1/credit.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\xbb\f\n" +
 	"\tWorkspace\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12B\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x17\x18d2\x13^[^\\x00-\\x1f\\x7f]*$R\vdisplayName\x128\n" +
@@ -605,12 +716,22 @@ const file_goodship_v1_workspace_proto_rawDesc = "" +
 	"\x0fallowed_origins\x18\x0f \x03(\tBy\xe0A\x01\xbaHs\x92\x01p\x102\x18\x01\"jrh(\x98\x022c^(https://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|http://(localhost|127\\.0\\.0\\.1))(:[1-9][0-9]{0,4})?$R\x0eallowedOrigins\x12?\n" +
 	"\ton_broken\x18\x10 \x01(\x0e2\x15.goodship.v1.OnBrokenB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\bonBroken\x12:\n" +
 	"\fapology_text\x18\x11 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f\x18\xd0\x0f2\n" +
-	"^[^\\x00]*$R\vapologyText\x12\x17\n" +
+	"^[^\\x00]*$R\vapologyText\x12<\n" +
+	"\rcurrency_code\x18\x12 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\fcurrencyCode\x12'\n" +
+	"\ttime_zone\x18\x13 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\btimeZone\x129\n" +
+	"\tallowance\x18\x14 \x01(\v2\x16.goodship.v1.AllowanceB\x03\xe0A\x01R\tallowance\x12F\n" +
+	"\x10leader_allowance\x18\x15 \x01(\v2\x16.goodship.v1.AllowanceB\x03\xe0A\x01R\x0fleaderAllowance\x12L\n" +
+	"\x10incident_ceiling\x18\x16 \x01(\v2\x1c.goodship.v1.IncidentCeilingB\x03\xe0A\x01R\x0fincidentCeiling\x12M\n" +
+	"\bkeep_for\x18\x17 \x01(\v2\x19.google.protobuf.DurationB\x17\xe0A\x01\xbaH\x11\xaa\x01\x0e\"\x06\b\x80\x86\xb0\x96\x012\x04\b\x80\xa3\x05R\akeepFor\x12\x17\n" +
 	"\x04etag\x18\f \x01(\tB\x03\xe0A\x03R\x04etag\x12@\n" +
 	"\vcreate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
-	"updateTime\"\x84\x01\n" +
+	"updateTime\"r\n" +
+	"\x0fIncidentCeiling\x12-\n" +
+	"\x05money\x18\x01 \x01(\v2\x12.google.type.MoneyB\x03\xe0A\x01R\x05money\x120\n" +
+	"\fbasis_points\x18\x02 \x01(\x05B\r\xe0A\x01\xbaH\a\x1a\x05\x18\x90N(\x00R\vbasisPoints\"\x84\x01\n" +
 	"\fOpeningHours\x12)\n" +
 	"\ttime_zone\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01(@R\btimeZone\x12I\n" +
 	"\tintervals\x18\x02 \x03(\v2\x1c.goodship.v1.OpeningIntervalB\r\xe0A\x02\xbaH\a\x92\x01\x04\b\x01\x102R\tintervals\"\x9e\x02\n" +
@@ -656,37 +777,45 @@ func file_goodship_v1_workspace_proto_rawDescGZIP() []byte {
 }
 
 var file_goodship_v1_workspace_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_goodship_v1_workspace_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_goodship_v1_workspace_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_goodship_v1_workspace_proto_goTypes = []any{
 	(OnBroken)(0),                 // 0: goodship.v1.OnBroken
 	(Weekday)(0),                  // 1: goodship.v1.Weekday
 	(ContactKind)(0),              // 2: goodship.v1.ContactKind
 	(*Workspace)(nil),             // 3: goodship.v1.Workspace
-	(*OpeningHours)(nil),          // 4: goodship.v1.OpeningHours
-	(*OpeningInterval)(nil),       // 5: goodship.v1.OpeningInterval
-	(*ContactPoint)(nil),          // 6: goodship.v1.ContactPoint
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*IncidentCeiling)(nil),       // 4: goodship.v1.IncidentCeiling
+	(*OpeningHours)(nil),          // 5: goodship.v1.OpeningHours
+	(*OpeningInterval)(nil),       // 6: goodship.v1.OpeningInterval
+	(*ContactPoint)(nil),          // 7: goodship.v1.ContactPoint
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*Allowance)(nil),             // 9: goodship.v1.Allowance
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*money.Money)(nil),           // 11: google.type.Money
 }
 var file_goodship_v1_workspace_proto_depIdxs = []int32{
-	7,  // 0: goodship.v1.Workspace.promise:type_name -> google.protobuf.Duration
-	4,  // 1: goodship.v1.Workspace.opening_hours:type_name -> goodship.v1.OpeningHours
-	6,  // 2: goodship.v1.Workspace.contact_points:type_name -> goodship.v1.ContactPoint
-	7,  // 3: goodship.v1.Workspace.assume_after:type_name -> google.protobuf.Duration
-	7,  // 4: goodship.v1.Workspace.lapse_after:type_name -> google.protobuf.Duration
-	7,  // 5: goodship.v1.Workspace.notify_after:type_name -> google.protobuf.Duration
-	7,  // 6: goodship.v1.Workspace.away_after:type_name -> google.protobuf.Duration
+	8,  // 0: goodship.v1.Workspace.promise:type_name -> google.protobuf.Duration
+	5,  // 1: goodship.v1.Workspace.opening_hours:type_name -> goodship.v1.OpeningHours
+	7,  // 2: goodship.v1.Workspace.contact_points:type_name -> goodship.v1.ContactPoint
+	8,  // 3: goodship.v1.Workspace.assume_after:type_name -> google.protobuf.Duration
+	8,  // 4: goodship.v1.Workspace.lapse_after:type_name -> google.protobuf.Duration
+	8,  // 5: goodship.v1.Workspace.notify_after:type_name -> google.protobuf.Duration
+	8,  // 6: goodship.v1.Workspace.away_after:type_name -> google.protobuf.Duration
 	0,  // 7: goodship.v1.Workspace.on_broken:type_name -> goodship.v1.OnBroken
-	8,  // 8: goodship.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 9: goodship.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: goodship.v1.OpeningHours.intervals:type_name -> goodship.v1.OpeningInterval
-	1,  // 11: goodship.v1.OpeningInterval.day:type_name -> goodship.v1.Weekday
-	2,  // 12: goodship.v1.ContactPoint.kind:type_name -> goodship.v1.ContactKind
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 8: goodship.v1.Workspace.allowance:type_name -> goodship.v1.Allowance
+	9,  // 9: goodship.v1.Workspace.leader_allowance:type_name -> goodship.v1.Allowance
+	4,  // 10: goodship.v1.Workspace.incident_ceiling:type_name -> goodship.v1.IncidentCeiling
+	8,  // 11: goodship.v1.Workspace.keep_for:type_name -> google.protobuf.Duration
+	10, // 12: goodship.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
+	10, // 13: goodship.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
+	11, // 14: goodship.v1.IncidentCeiling.money:type_name -> google.type.Money
+	6,  // 15: goodship.v1.OpeningHours.intervals:type_name -> goodship.v1.OpeningInterval
+	1,  // 16: goodship.v1.OpeningInterval.day:type_name -> goodship.v1.Weekday
+	2,  // 17: goodship.v1.ContactPoint.kind:type_name -> goodship.v1.ContactKind
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_workspace_proto_init() }
@@ -694,13 +823,14 @@ func file_goodship_v1_workspace_proto_init() {
 	if File_goodship_v1_workspace_proto != nil {
 		return
 	}
+	file_goodship_v1_credit_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_workspace_proto_rawDesc), len(file_goodship_v1_workspace_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -86,8 +86,12 @@ type FeedRecord struct {
 	Position int64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
 	// The conversation.
 	ConversationId string `protobuf:"bytes,2,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
-	// The revision of the record's last event.
-	Revision      int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The revision of the record's last event; 0 if the conversation was removed by it.
+	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of a removal: when.
+	RemoveTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=remove_time,json=removeTime,proto3" json:"remove_time,omitempty"`
+	// Of a removal: why.
+	RemovalCause  v1.RemovalCause `protobuf:"varint,5,opt,name=removal_cause,json=removalCause,proto3,enum=goodship.v1.RemovalCause" json:"removal_cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +147,20 @@ func (x *FeedRecord) GetRevision() int32 {
 	return 0
 }
 
+func (x *FeedRecord) GetRemoveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RemoveTime
+	}
+	return nil
+}
+
+func (x *FeedRecord) GetRemovalCause() v1.RemovalCause {
+	if x != nil {
+		return x.RemovalCause
+	}
+	return v1.RemovalCause(0)
+}
+
 // OnceRecord is a request id that is remembered.
 type OnceRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -153,7 +171,9 @@ type OnceRecord struct {
 	// What the request did.
 	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// When.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// It is never forgotten, whatever becomes of the conversation that it named.
+	Forever       bool `protobuf:"varint,5,opt,name=forever,proto3" json:"forever,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +234,13 @@ func (x *OnceRecord) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *OnceRecord) GetForever() bool {
+	if x != nil {
+		return x.Forever
+	}
+	return false
 }
 
 // BackupHeader begins a backup.
@@ -293,6 +320,20 @@ type BackupEntry struct {
 	//	*BackupEntry_ReadMark
 	//	*BackupEntry_Once
 	//	*BackupEntry_Feed
+	//	*BackupEntry_Credit
+	//	*BackupEntry_Ledger
+	//	*BackupEntry_LedgerLine
+	//	*BackupEntry_Spent
+	//	*BackupEntry_Statistics
+	//	*BackupEntry_Incident
+	//	*BackupEntry_Affected
+	//	*BackupEntry_WebhookEndpoint
+	//	*BackupEntry_WebhookProgress
+	//	*BackupEntry_Parked
+	//	*BackupEntry_Delivery
+	//	*BackupEntry_Erasure
+	//	*BackupEntry_Removal
+	//	*BackupEntry_Gone
 	Object        isBackupEntry_Object `protobuf_oneof:"object"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -439,6 +480,132 @@ func (x *BackupEntry) GetFeed() *FeedRecord {
 	return nil
 }
 
+func (x *BackupEntry) GetCredit() *CreditRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Credit); ok {
+			return x.Credit
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetLedger() *LedgerRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Ledger); ok {
+			return x.Ledger
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetLedgerLine() *LedgerLine {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_LedgerLine); ok {
+			return x.LedgerLine
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetSpent() *SpentRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Spent); ok {
+			return x.Spent
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetStatistics() *StatisticsRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Statistics); ok {
+			return x.Statistics
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetIncident() *IncidentRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Incident); ok {
+			return x.Incident
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetAffected() *AffectedRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Affected); ok {
+			return x.Affected
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetWebhookEndpoint() *WebhookEndpointRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_WebhookEndpoint); ok {
+			return x.WebhookEndpoint
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetWebhookProgress() *WebhookProgressRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_WebhookProgress); ok {
+			return x.WebhookProgress
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetParked() *ParkedRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Parked); ok {
+			return x.Parked
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetDelivery() *DeliveryRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Delivery); ok {
+			return x.Delivery
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetErasure() *ErasureRecord {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Erasure); ok {
+			return x.Erasure
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetRemoval() *v1.Removal {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Removal); ok {
+			return x.Removal
+		}
+	}
+	return nil
+}
+
+func (x *BackupEntry) GetGone() *Gone {
+	if x != nil {
+		if x, ok := x.Object.(*BackupEntry_Gone); ok {
+			return x.Gone
+		}
+	}
+	return nil
+}
+
 type isBackupEntry_Object interface {
 	isBackupEntry_Object()
 }
@@ -493,6 +660,76 @@ type BackupEntry_Feed struct {
 	Feed *FeedRecord `protobuf:"bytes,19,opt,name=feed,proto3,oneof"`
 }
 
+type BackupEntry_Credit struct {
+	// A credit.
+	Credit *CreditRecord `protobuf:"bytes,20,opt,name=credit,proto3,oneof"`
+}
+
+type BackupEntry_Ledger struct {
+	// The sums of a customer's ledger.
+	Ledger *LedgerRecord `protobuf:"bytes,21,opt,name=ledger,proto3,oneof"`
+}
+
+type BackupEntry_LedgerLine struct {
+	// An entry of a customer's ledger.
+	LedgerLine *LedgerLine `protobuf:"bytes,22,opt,name=ledger_line,json=ledgerLine,proto3,oneof"`
+}
+
+type BackupEntry_Spent struct {
+	// What an agent granted on a day.
+	Spent *SpentRecord `protobuf:"bytes,23,opt,name=spent,proto3,oneof"`
+}
+
+type BackupEntry_Statistics struct {
+	// The ratings of a day.
+	Statistics *StatisticsRecord `protobuf:"bytes,24,opt,name=statistics,proto3,oneof"`
+}
+
+type BackupEntry_Incident struct {
+	// An incident.
+	Incident *IncidentRecord `protobuf:"bytes,25,opt,name=incident,proto3,oneof"`
+}
+
+type BackupEntry_Affected struct {
+	// A customer whom an incident touched.
+	Affected *AffectedRecord `protobuf:"bytes,26,opt,name=affected,proto3,oneof"`
+}
+
+type BackupEntry_WebhookEndpoint struct {
+	// A webhook endpoint.
+	WebhookEndpoint *WebhookEndpointRecord `protobuf:"bytes,27,opt,name=webhook_endpoint,json=webhookEndpoint,proto3,oneof"`
+}
+
+type BackupEntry_WebhookProgress struct {
+	// How far an endpoint has come.
+	WebhookProgress *WebhookProgressRecord `protobuf:"bytes,28,opt,name=webhook_progress,json=webhookProgress,proto3,oneof"`
+}
+
+type BackupEntry_Parked struct {
+	// A conversation that waits for an endpoint.
+	Parked *ParkedRecord `protobuf:"bytes,29,opt,name=parked,proto3,oneof"`
+}
+
+type BackupEntry_Delivery struct {
+	// An entry of an endpoint's delivery log.
+	Delivery *DeliveryRecord `protobuf:"bytes,30,opt,name=delivery,proto3,oneof"`
+}
+
+type BackupEntry_Erasure struct {
+	// An erasure.
+	Erasure *ErasureRecord `protobuf:"bytes,31,opt,name=erasure,proto3,oneof"`
+}
+
+type BackupEntry_Removal struct {
+	// An entry of the log of what retention removed.
+	Removal *v1.Removal `protobuf:"bytes,32,opt,name=removal,proto3,oneof"`
+}
+
+type BackupEntry_Gone struct {
+	// An object that was in the backup before and is no more: the key of one of the kinds above, or a whole conversation.
+	Gone *Gone `protobuf:"bytes,40,opt,name=gone,proto3,oneof"`
+}
+
 func (*BackupEntry_Workspace) isBackupEntry_Object() {}
 
 func (*BackupEntry_Agent) isBackupEntry_Object() {}
@@ -513,6 +750,282 @@ func (*BackupEntry_Once) isBackupEntry_Object() {}
 
 func (*BackupEntry_Feed) isBackupEntry_Object() {}
 
+func (*BackupEntry_Credit) isBackupEntry_Object() {}
+
+func (*BackupEntry_Ledger) isBackupEntry_Object() {}
+
+func (*BackupEntry_LedgerLine) isBackupEntry_Object() {}
+
+func (*BackupEntry_Spent) isBackupEntry_Object() {}
+
+func (*BackupEntry_Statistics) isBackupEntry_Object() {}
+
+func (*BackupEntry_Incident) isBackupEntry_Object() {}
+
+func (*BackupEntry_Affected) isBackupEntry_Object() {}
+
+func (*BackupEntry_WebhookEndpoint) isBackupEntry_Object() {}
+
+func (*BackupEntry_WebhookProgress) isBackupEntry_Object() {}
+
+func (*BackupEntry_Parked) isBackupEntry_Object() {}
+
+func (*BackupEntry_Delivery) isBackupEntry_Object() {}
+
+func (*BackupEntry_Erasure) isBackupEntry_Object() {}
+
+func (*BackupEntry_Removal) isBackupEntry_Object() {}
+
+func (*BackupEntry_Gone) isBackupEntry_Object() {}
+
+// LedgerLine is an entry of a customer's ledger.
+type LedgerLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's internal key.
+	CustomerKey string `protobuf:"bytes,1,opt,name=customer_key,json=customerKey,proto3" json:"customer_key,omitempty"`
+	// The entry.
+	Entry         *v1.LedgerEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerLine) Reset() {
+	*x = LedgerLine{}
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerLine) ProtoMessage() {}
+
+func (x *LedgerLine) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerLine.ProtoReflect.Descriptor instead.
+func (*LedgerLine) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_backup_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LedgerLine) GetCustomerKey() string {
+	if x != nil {
+		return x.CustomerKey
+	}
+	return ""
+}
+
+func (x *LedgerLine) GetEntry() *v1.LedgerEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+// DeliveryRecord is an entry of an endpoint's delivery log.
+type DeliveryRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
+	// The entry.
+	Delivery      *v1.WebhookDelivery `protobuf:"bytes,2,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryRecord) Reset() {
+	*x = DeliveryRecord{}
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryRecord) ProtoMessage() {}
+
+func (x *DeliveryRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryRecord.ProtoReflect.Descriptor instead.
+func (*DeliveryRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_backup_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeliveryRecord) GetEndpointId() string {
+	if x != nil {
+		return x.EndpointId
+	}
+	return ""
+}
+
+func (x *DeliveryRecord) GetDelivery() *v1.WebhookDelivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+// Gone names an object that was removed while a backup was taken.
+type Gone struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exactly one.
+	//
+	// Types that are valid to be assigned to Object:
+	//
+	//	*Gone_ConversationId
+	//	*Gone_CustomerKey
+	//	*Gone_WebhookEndpointId
+	//	*Gone_Parked
+	//	*Gone_Delivery
+	Object        isGone_Object `protobuf_oneof:"object"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gone) Reset() {
+	*x = Gone{}
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gone) ProtoMessage() {}
+
+func (x *Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gone.ProtoReflect.Descriptor instead.
+func (*Gone) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_backup_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Gone) GetObject() isGone_Object {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *Gone) GetConversationId() string {
+	if x != nil {
+		if x, ok := x.Object.(*Gone_ConversationId); ok {
+			return x.ConversationId
+		}
+	}
+	return ""
+}
+
+func (x *Gone) GetCustomerKey() string {
+	if x != nil {
+		if x, ok := x.Object.(*Gone_CustomerKey); ok {
+			return x.CustomerKey
+		}
+	}
+	return ""
+}
+
+func (x *Gone) GetWebhookEndpointId() string {
+	if x != nil {
+		if x, ok := x.Object.(*Gone_WebhookEndpointId); ok {
+			return x.WebhookEndpointId
+		}
+	}
+	return ""
+}
+
+func (x *Gone) GetParked() *ParkedRecord {
+	if x != nil {
+		if x, ok := x.Object.(*Gone_Parked); ok {
+			return x.Parked
+		}
+	}
+	return nil
+}
+
+func (x *Gone) GetDelivery() *DeliveryRecord {
+	if x != nil {
+		if x, ok := x.Object.(*Gone_Delivery); ok {
+			return x.Delivery
+		}
+	}
+	return nil
+}
+
+type isGone_Object interface {
+	isGone_Object()
+}
+
+type Gone_ConversationId struct {
+	// A conversation, with all that belongs to it.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3,oneof"`
+}
+
+type Gone_CustomerKey struct {
+	// A customer, by the internal key.
+	CustomerKey string `protobuf:"bytes,2,opt,name=customer_key,json=customerKey,proto3,oneof"`
+}
+
+type Gone_WebhookEndpointId struct {
+	// An endpoint, with its progress, parked conversations and deliveries.
+	WebhookEndpointId string `protobuf:"bytes,3,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3,oneof"`
+}
+
+type Gone_Parked struct {
+	// A parked conversation.
+	Parked *ParkedRecord `protobuf:"bytes,4,opt,name=parked,proto3,oneof"`
+}
+
+type Gone_Delivery struct {
+	// An entry of a delivery log.
+	Delivery *DeliveryRecord `protobuf:"bytes,5,opt,name=delivery,proto3,oneof"`
+}
+
+func (*Gone_ConversationId) isGone_Object() {}
+
+func (*Gone_CustomerKey) isGone_Object() {}
+
+func (*Gone_WebhookEndpointId) isGone_Object() {}
+
+func (*Gone_Parked) isGone_Object() {}
+
+func (*Gone_Delivery) isGone_Object() {}
+
 // BackupTrailer ends a backup. Without it a backup is not whole.
 type BackupTrailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -528,7 +1041,7 @@ type BackupTrailer struct {
 
 func (x *BackupTrailer) Reset() {
 	*x = BackupTrailer{}
-	mi := &file_goodship_store_v1_backup_proto_msgTypes[5]
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +1053,7 @@ func (x *BackupTrailer) String() string {
 func (*BackupTrailer) ProtoMessage() {}
 
 func (x *BackupTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_backup_proto_msgTypes[5]
+	mi := &file_goodship_store_v1_backup_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +1066,7 @@ func (x *BackupTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupTrailer.ProtoReflect.Descriptor instead.
 func (*BackupTrailer) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_backup_proto_rawDescGZIP(), []int{5}
+	return file_goodship_store_v1_backup_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BackupTrailer) GetEntryCount() int64 {
@@ -581,24 +1094,28 @@ var File_goodship_store_v1_backup_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x1egoodship/store/v1/backup.proto\x12\x11goodship.store.v1\x1a\x1dgoodship/store/v1/store.proto\x1a\x1cgoodship/v1/resolution.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n" +
+	"\x1egoodship/store/v1/backup.proto\x12\x11goodship.store.v1\x1a\x1dgoodship/store/v1/store.proto\x1a\x18goodship/v1/credit.proto\x1a\x19goodship/v1/erasure.proto\x1a\x1cgoodship/v1/resolution.proto\x1a\x19goodship/v1/webhook.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n" +
 	"\tLogRecord\x121\n" +
 	"\x06record\x18\x01 \x01(\v2\x19.goodship.store.v1.RecordR\x06record\x12#\n" +
-	"\rfeed_position\x18\x02 \x01(\x03R\ffeedPosition\"m\n" +
+	"\rfeed_position\x18\x02 \x01(\x03R\ffeedPosition\"\xea\x01\n" +
 	"\n" +
 	"FeedRecord\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x03R\bposition\x12'\n" +
 	"\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x05R\brevision\"\x98\x01\n" +
+	"\brevision\x18\x03 \x01(\x05R\brevision\x12;\n" +
+	"\vremove_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"removeTime\x12>\n" +
+	"\rremoval_cause\x18\x05 \x01(\x0e2\x19.goodship.v1.RemovalCauseR\fremovalCause\"\xb2\x01\n" +
 	"\n" +
 	"OnceRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x124\n" +
 	"\areceipt\x18\x03 \x01(\v2\x1a.goodship.store.v1.ReceiptR\areceipt\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"<\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
+	"\aforever\x18\x05 \x01(\bR\aforever\"<\n" +
 	"\fBackupHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\x05R\x06format\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\tR\x05epoch\"\xb1\x05\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\"\xb3\f\n" +
 	"\vBackupEntry\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12'\n" +
 	"\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12B\n" +
@@ -615,7 +1132,39 @@ const file_goodship_store_v1_backup_proto_rawDesc = "" +
 	"resolution\x12@\n" +
 	"\tread_mark\x18\x11 \x01(\v2!.goodship.store.v1.ReadMarkRecordH\x00R\breadMark\x123\n" +
 	"\x04once\x18\x12 \x01(\v2\x1d.goodship.store.v1.OnceRecordH\x00R\x04once\x123\n" +
-	"\x04feed\x18\x13 \x01(\v2\x1d.goodship.store.v1.FeedRecordH\x00R\x04feedB\b\n" +
+	"\x04feed\x18\x13 \x01(\v2\x1d.goodship.store.v1.FeedRecordH\x00R\x04feed\x129\n" +
+	"\x06credit\x18\x14 \x01(\v2\x1f.goodship.store.v1.CreditRecordH\x00R\x06credit\x129\n" +
+	"\x06ledger\x18\x15 \x01(\v2\x1f.goodship.store.v1.LedgerRecordH\x00R\x06ledger\x12@\n" +
+	"\vledger_line\x18\x16 \x01(\v2\x1d.goodship.store.v1.LedgerLineH\x00R\n" +
+	"ledgerLine\x126\n" +
+	"\x05spent\x18\x17 \x01(\v2\x1e.goodship.store.v1.SpentRecordH\x00R\x05spent\x12E\n" +
+	"\n" +
+	"statistics\x18\x18 \x01(\v2#.goodship.store.v1.StatisticsRecordH\x00R\n" +
+	"statistics\x12?\n" +
+	"\bincident\x18\x19 \x01(\v2!.goodship.store.v1.IncidentRecordH\x00R\bincident\x12?\n" +
+	"\baffected\x18\x1a \x01(\v2!.goodship.store.v1.AffectedRecordH\x00R\baffected\x12U\n" +
+	"\x10webhook_endpoint\x18\x1b \x01(\v2(.goodship.store.v1.WebhookEndpointRecordH\x00R\x0fwebhookEndpoint\x12U\n" +
+	"\x10webhook_progress\x18\x1c \x01(\v2(.goodship.store.v1.WebhookProgressRecordH\x00R\x0fwebhookProgress\x129\n" +
+	"\x06parked\x18\x1d \x01(\v2\x1f.goodship.store.v1.ParkedRecordH\x00R\x06parked\x12?\n" +
+	"\bdelivery\x18\x1e \x01(\v2!.goodship.store.v1.DeliveryRecordH\x00R\bdelivery\x12<\n" +
+	"\aerasure\x18\x1f \x01(\v2 .goodship.store.v1.ErasureRecordH\x00R\aerasure\x120\n" +
+	"\aremoval\x18  \x01(\v2\x14.goodship.v1.RemovalH\x00R\aremoval\x12-\n" +
+	"\x04gone\x18( \x01(\v2\x17.goodship.store.v1.GoneH\x00R\x04goneB\b\n" +
+	"\x06object\"_\n" +
+	"\n" +
+	"LedgerLine\x12!\n" +
+	"\fcustomer_key\x18\x01 \x01(\tR\vcustomerKey\x12.\n" +
+	"\x05entry\x18\x02 \x01(\v2\x18.goodship.v1.LedgerEntryR\x05entry\"k\n" +
+	"\x0eDeliveryRecord\x12\x1f\n" +
+	"\vendpoint_id\x18\x01 \x01(\tR\n" +
+	"endpointId\x128\n" +
+	"\bdelivery\x18\x02 \x01(\v2\x1c.goodship.v1.WebhookDeliveryR\bdelivery\"\x8e\x02\n" +
+	"\x04Gone\x12)\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tH\x00R\x0econversationId\x12#\n" +
+	"\fcustomer_key\x18\x02 \x01(\tH\x00R\vcustomerKey\x120\n" +
+	"\x13webhook_endpoint_id\x18\x03 \x01(\tH\x00R\x11webhookEndpointId\x129\n" +
+	"\x06parked\x18\x04 \x01(\v2\x1f.goodship.store.v1.ParkedRecordH\x00R\x06parked\x12?\n" +
+	"\bdelivery\x18\x05 \x01(\v2!.goodship.store.v1.DeliveryRecordH\x00R\bdeliveryB\b\n" +
 	"\x06object\"\x83\x01\n" +
 	"\rBackupTrailer\x12\x1f\n" +
 	"\ventry_count\x18\x01 \x01(\x03R\n" +
@@ -636,45 +1185,82 @@ func file_goodship_store_v1_backup_proto_rawDescGZIP() []byte {
 	return file_goodship_store_v1_backup_proto_rawDescData
 }
 
-var file_goodship_store_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_goodship_store_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_goodship_store_v1_backup_proto_goTypes = []any{
 	(*LogRecord)(nil),             // 0: goodship.store.v1.LogRecord
 	(*FeedRecord)(nil),            // 1: goodship.store.v1.FeedRecord
 	(*OnceRecord)(nil),            // 2: goodship.store.v1.OnceRecord
 	(*BackupHeader)(nil),          // 3: goodship.store.v1.BackupHeader
 	(*BackupEntry)(nil),           // 4: goodship.store.v1.BackupEntry
-	(*BackupTrailer)(nil),         // 5: goodship.store.v1.BackupTrailer
-	(*Record)(nil),                // 6: goodship.store.v1.Record
-	(*Receipt)(nil),               // 7: goodship.store.v1.Receipt
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*WorkspaceRecord)(nil),       // 9: goodship.store.v1.WorkspaceRecord
-	(*AgentRecord)(nil),           // 10: goodship.store.v1.AgentRecord
-	(*CustomerRecord)(nil),        // 11: goodship.store.v1.CustomerRecord
-	(*ApiKeyRecord)(nil),          // 12: goodship.store.v1.ApiKeyRecord
-	(*Head)(nil),                  // 13: goodship.store.v1.Head
-	(*v1.Resolution)(nil),         // 14: goodship.v1.Resolution
-	(*ReadMarkRecord)(nil),        // 15: goodship.store.v1.ReadMarkRecord
+	(*LedgerLine)(nil),            // 5: goodship.store.v1.LedgerLine
+	(*DeliveryRecord)(nil),        // 6: goodship.store.v1.DeliveryRecord
+	(*Gone)(nil),                  // 7: goodship.store.v1.Gone
+	(*BackupTrailer)(nil),         // 8: goodship.store.v1.BackupTrailer
+	(*Record)(nil),                // 9: goodship.store.v1.Record
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(v1.RemovalCause)(0),          // 11: goodship.v1.RemovalCause
+	(*Receipt)(nil),               // 12: goodship.store.v1.Receipt
+	(*WorkspaceRecord)(nil),       // 13: goodship.store.v1.WorkspaceRecord
+	(*AgentRecord)(nil),           // 14: goodship.store.v1.AgentRecord
+	(*CustomerRecord)(nil),        // 15: goodship.store.v1.CustomerRecord
+	(*ApiKeyRecord)(nil),          // 16: goodship.store.v1.ApiKeyRecord
+	(*Head)(nil),                  // 17: goodship.store.v1.Head
+	(*v1.Resolution)(nil),         // 18: goodship.v1.Resolution
+	(*ReadMarkRecord)(nil),        // 19: goodship.store.v1.ReadMarkRecord
+	(*CreditRecord)(nil),          // 20: goodship.store.v1.CreditRecord
+	(*LedgerRecord)(nil),          // 21: goodship.store.v1.LedgerRecord
+	(*SpentRecord)(nil),           // 22: goodship.store.v1.SpentRecord
+	(*StatisticsRecord)(nil),      // 23: goodship.store.v1.StatisticsRecord
+	(*IncidentRecord)(nil),        // 24: goodship.store.v1.IncidentRecord
+	(*AffectedRecord)(nil),        // 25: goodship.store.v1.AffectedRecord
+	(*WebhookEndpointRecord)(nil), // 26: goodship.store.v1.WebhookEndpointRecord
+	(*WebhookProgressRecord)(nil), // 27: goodship.store.v1.WebhookProgressRecord
+	(*ParkedRecord)(nil),          // 28: goodship.store.v1.ParkedRecord
+	(*ErasureRecord)(nil),         // 29: goodship.store.v1.ErasureRecord
+	(*v1.Removal)(nil),            // 30: goodship.v1.Removal
+	(*v1.LedgerEntry)(nil),        // 31: goodship.v1.LedgerEntry
+	(*v1.WebhookDelivery)(nil),    // 32: goodship.v1.WebhookDelivery
 }
 var file_goodship_store_v1_backup_proto_depIdxs = []int32{
-	6,  // 0: goodship.store.v1.LogRecord.record:type_name -> goodship.store.v1.Record
-	7,  // 1: goodship.store.v1.OnceRecord.receipt:type_name -> goodship.store.v1.Receipt
-	8,  // 2: goodship.store.v1.OnceRecord.time:type_name -> google.protobuf.Timestamp
-	9,  // 3: goodship.store.v1.BackupEntry.workspace:type_name -> goodship.store.v1.WorkspaceRecord
-	10, // 4: goodship.store.v1.BackupEntry.agent:type_name -> goodship.store.v1.AgentRecord
-	11, // 5: goodship.store.v1.BackupEntry.customer:type_name -> goodship.store.v1.CustomerRecord
-	12, // 6: goodship.store.v1.BackupEntry.api_key:type_name -> goodship.store.v1.ApiKeyRecord
-	13, // 7: goodship.store.v1.BackupEntry.head:type_name -> goodship.store.v1.Head
-	0,  // 8: goodship.store.v1.BackupEntry.log_record:type_name -> goodship.store.v1.LogRecord
-	14, // 9: goodship.store.v1.BackupEntry.resolution:type_name -> goodship.v1.Resolution
-	15, // 10: goodship.store.v1.BackupEntry.read_mark:type_name -> goodship.store.v1.ReadMarkRecord
-	2,  // 11: goodship.store.v1.BackupEntry.once:type_name -> goodship.store.v1.OnceRecord
-	1,  // 12: goodship.store.v1.BackupEntry.feed:type_name -> goodship.store.v1.FeedRecord
-	8,  // 13: goodship.store.v1.BackupTrailer.clock_time:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 0: goodship.store.v1.LogRecord.record:type_name -> goodship.store.v1.Record
+	10, // 1: goodship.store.v1.FeedRecord.remove_time:type_name -> google.protobuf.Timestamp
+	11, // 2: goodship.store.v1.FeedRecord.removal_cause:type_name -> goodship.v1.RemovalCause
+	12, // 3: goodship.store.v1.OnceRecord.receipt:type_name -> goodship.store.v1.Receipt
+	10, // 4: goodship.store.v1.OnceRecord.time:type_name -> google.protobuf.Timestamp
+	13, // 5: goodship.store.v1.BackupEntry.workspace:type_name -> goodship.store.v1.WorkspaceRecord
+	14, // 6: goodship.store.v1.BackupEntry.agent:type_name -> goodship.store.v1.AgentRecord
+	15, // 7: goodship.store.v1.BackupEntry.customer:type_name -> goodship.store.v1.CustomerRecord
+	16, // 8: goodship.store.v1.BackupEntry.api_key:type_name -> goodship.store.v1.ApiKeyRecord
+	17, // 9: goodship.store.v1.BackupEntry.head:type_name -> goodship.store.v1.Head
+	0,  // 10: goodship.store.v1.BackupEntry.log_record:type_name -> goodship.store.v1.LogRecord
+	18, // 11: goodship.store.v1.BackupEntry.resolution:type_name -> goodship.v1.Resolution
+	19, // 12: goodship.store.v1.BackupEntry.read_mark:type_name -> goodship.store.v1.ReadMarkRecord
+	2,  // 13: goodship.store.v1.BackupEntry.once:type_name -> goodship.store.v1.OnceRecord
+	1,  // 14: goodship.store.v1.BackupEntry.feed:type_name -> goodship.store.v1.FeedRecord
+	20, // 15: goodship.store.v1.BackupEntry.credit:type_name -> goodship.store.v1.CreditRecord
+	21, // 16: goodship.store.v1.BackupEntry.ledger:type_name -> goodship.store.v1.LedgerRecord
+	5,  // 17: goodship.store.v1.BackupEntry.ledger_line:type_name -> goodship.store.v1.LedgerLine
+	22, // 18: goodship.store.v1.BackupEntry.spent:type_name -> goodship.store.v1.SpentRecord
+	23, // 19: goodship.store.v1.BackupEntry.statistics:type_name -> goodship.store.v1.StatisticsRecord
+	24, // 20: goodship.store.v1.BackupEntry.incident:type_name -> goodship.store.v1.IncidentRecord
+	25, // 21: goodship.store.v1.BackupEntry.affected:type_name -> goodship.store.v1.AffectedRecord
+	26, // 22: goodship.store.v1.BackupEntry.webhook_endpoint:type_name -> goodship.store.v1.WebhookEndpointRecord
+	27, // 23: goodship.store.v1.BackupEntry.webhook_progress:type_name -> goodship.store.v1.WebhookProgressRecord
+	28, // 24: goodship.store.v1.BackupEntry.parked:type_name -> goodship.store.v1.ParkedRecord
+	6,  // 25: goodship.store.v1.BackupEntry.delivery:type_name -> goodship.store.v1.DeliveryRecord
+	29, // 26: goodship.store.v1.BackupEntry.erasure:type_name -> goodship.store.v1.ErasureRecord
+	30, // 27: goodship.store.v1.BackupEntry.removal:type_name -> goodship.v1.Removal
+	7,  // 28: goodship.store.v1.BackupEntry.gone:type_name -> goodship.store.v1.Gone
+	31, // 29: goodship.store.v1.LedgerLine.entry:type_name -> goodship.v1.LedgerEntry
+	32, // 30: goodship.store.v1.DeliveryRecord.delivery:type_name -> goodship.v1.WebhookDelivery
+	28, // 31: goodship.store.v1.Gone.parked:type_name -> goodship.store.v1.ParkedRecord
+	6,  // 32: goodship.store.v1.Gone.delivery:type_name -> goodship.store.v1.DeliveryRecord
+	10, // 33: goodship.store.v1.BackupTrailer.clock_time:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_backup_proto_init() }
@@ -694,6 +1280,27 @@ func file_goodship_store_v1_backup_proto_init() {
 		(*BackupEntry_ReadMark)(nil),
 		(*BackupEntry_Once)(nil),
 		(*BackupEntry_Feed)(nil),
+		(*BackupEntry_Credit)(nil),
+		(*BackupEntry_Ledger)(nil),
+		(*BackupEntry_LedgerLine)(nil),
+		(*BackupEntry_Spent)(nil),
+		(*BackupEntry_Statistics)(nil),
+		(*BackupEntry_Incident)(nil),
+		(*BackupEntry_Affected)(nil),
+		(*BackupEntry_WebhookEndpoint)(nil),
+		(*BackupEntry_WebhookProgress)(nil),
+		(*BackupEntry_Parked)(nil),
+		(*BackupEntry_Delivery)(nil),
+		(*BackupEntry_Erasure)(nil),
+		(*BackupEntry_Removal)(nil),
+		(*BackupEntry_Gone)(nil),
+	}
+	file_goodship_store_v1_backup_proto_msgTypes[7].OneofWrappers = []any{
+		(*Gone_ConversationId)(nil),
+		(*Gone_CustomerKey)(nil),
+		(*Gone_WebhookEndpointId)(nil),
+		(*Gone_Parked)(nil),
+		(*Gone_Delivery)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -701,7 +1308,7 @@ func file_goodship_store_v1_backup_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_store_v1_backup_proto_rawDesc), len(file_goodship_store_v1_backup_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,7 @@ package storev1
 
 import (
 	v1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	money "google.golang.org/genproto/googleapis/type/money"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -50,7 +51,9 @@ type Head struct {
 	// The personas that people chose here, by agent id; the customer's stands under the empty id.
 	Personas map[string]*v1.Persona `protobuf:"bytes,10,rep,name=personas,proto3" json:"personas,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// When the owner became one.
-	OwnTime       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=own_time,json=ownTime,proto3" json:"own_time,omitempty"`
+	OwnTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=own_time,json=ownTime,proto3" json:"own_time,omitempty"`
+	// The apologies that stand in it, of whose incidents is kept whether they were read.
+	Apologies     []*StandingApology `protobuf:"bytes,12,rep,name=apologies,proto3" json:"apologies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,6 +165,68 @@ func (x *Head) GetOwnTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Head) GetApologies() []*StandingApology {
+	if x != nil {
+		return x.Apologies
+	}
+	return nil
+}
+
+// StandingApology is an incident's apology in a conversation.
+type StandingApology struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident.
+	IncidentId string `protobuf:"bytes,1,opt,name=incident_id,json=incidentId,proto3" json:"incident_id,omitempty"`
+	// Its message.
+	MessageNumber int32 `protobuf:"varint,2,opt,name=message_number,json=messageNumber,proto3" json:"message_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StandingApology) Reset() {
+	*x = StandingApology{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandingApology) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandingApology) ProtoMessage() {}
+
+func (x *StandingApology) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandingApology.ProtoReflect.Descriptor instead.
+func (*StandingApology) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *StandingApology) GetIncidentId() string {
+	if x != nil {
+		return x.IncidentId
+	}
+	return ""
+}
+
+func (x *StandingApology) GetMessageNumber() int32 {
+	if x != nil {
+		return x.MessageNumber
+	}
+	return 0
+}
+
 // Act is something a customer did that asks for an answer.
 type Act struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +242,7 @@ type Act struct {
 
 func (x *Act) Reset() {
 	*x = Act{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[1]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +254,7 @@ func (x *Act) String() string {
 func (*Act) ProtoMessage() {}
 
 func (x *Act) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[1]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +267,7 @@ func (x *Act) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Act.ProtoReflect.Descriptor instead.
 func (*Act) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{1}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Act) GetRevision() int32 {
@@ -243,7 +308,7 @@ type Unread struct {
 
 func (x *Unread) Reset() {
 	*x = Unread{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[2]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -255,7 +320,7 @@ func (x *Unread) String() string {
 func (*Unread) ProtoMessage() {}
 
 func (x *Unread) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[2]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -268,7 +333,7 @@ func (x *Unread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unread.ProtoReflect.Descriptor instead.
 func (*Unread) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{2}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Unread) GetFirstNumber() int32 {
@@ -324,7 +389,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[3]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -336,7 +401,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[3]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -349,7 +414,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{3}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Record) GetEvents() []*v1.Event {
@@ -421,7 +486,7 @@ type Standing struct {
 
 func (x *Standing) Reset() {
 	*x = Standing{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +498,7 @@ func (x *Standing) String() string {
 func (*Standing) ProtoMessage() {}
 
 func (x *Standing) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[4]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +511,7 @@ func (x *Standing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standing.ProtoReflect.Descriptor instead.
 func (*Standing) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{4}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Standing) GetState() v1.State {
@@ -475,14 +540,16 @@ type Receipt struct {
 	// The resolution made or changed.
 	ResolutionNumber int32 `protobuf:"varint,4,opt,name=resolution_number,json=resolutionNumber,proto3" json:"resolution_number,omitempty"`
 	// Another object's id.
-	ObjectId      string `protobuf:"bytes,5,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	ObjectId string `protobuf:"bytes,5,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// How many things were changed.
+	Count         int32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +561,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[5]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +574,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{5}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Receipt) GetConversationId() string {
@@ -545,6 +612,13 @@ func (x *Receipt) GetObjectId() string {
 	return ""
 }
 
+func (x *Receipt) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // CustomerRecord is a customer under an internal key; everything else refers to the key.
 type CustomerRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -561,14 +635,16 @@ type CustomerRecord struct {
 	// A visitor's who signed in: the internal key of the customer that they are. Everything of the visitor's is the customer's.
 	SignedInKey string `protobuf:"bytes,6,opt,name=signed_in_key,json=signedInKey,proto3" json:"signed_in_key,omitempty"`
 	// The internal keys of the visitors who signed in as this customer.
-	VisitorKeys   []string `protobuf:"bytes,7,rep,name=visitor_keys,json=visitorKeys,proto3" json:"visitor_keys,omitempty"`
+	VisitorKeys []string `protobuf:"bytes,7,rep,name=visitor_keys,json=visitorKeys,proto3" json:"visitor_keys,omitempty"`
+	// The erasure that removes them; empty if none does.
+	ErasureId     string `protobuf:"bytes,8,opt,name=erasure_id,json=erasureId,proto3" json:"erasure_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CustomerRecord) Reset() {
 	*x = CustomerRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +656,7 @@ func (x *CustomerRecord) String() string {
 func (*CustomerRecord) ProtoMessage() {}
 
 func (x *CustomerRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[6]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +669,7 @@ func (x *CustomerRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CustomerRecord.ProtoReflect.Descriptor instead.
 func (*CustomerRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{6}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CustomerRecord) GetKey() string {
@@ -645,6 +721,13 @@ func (x *CustomerRecord) GetVisitorKeys() []string {
 	return nil
 }
 
+func (x *CustomerRecord) GetErasureId() string {
+	if x != nil {
+		return x.ErasureId
+	}
+	return ""
+}
+
 // AgentRecord is a person who helps.
 type AgentRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -660,7 +743,7 @@ type AgentRecord struct {
 
 func (x *AgentRecord) Reset() {
 	*x = AgentRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +755,7 @@ func (x *AgentRecord) String() string {
 func (*AgentRecord) ProtoMessage() {}
 
 func (x *AgentRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[7]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +768,7 @@ func (x *AgentRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentRecord.ProtoReflect.Descriptor instead.
 func (*AgentRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{7}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AgentRecord) GetAgent() *v1.Agent {
@@ -724,7 +807,7 @@ type WorkspaceRecord struct {
 
 func (x *WorkspaceRecord) Reset() {
 	*x = WorkspaceRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +819,7 @@ func (x *WorkspaceRecord) String() string {
 func (*WorkspaceRecord) ProtoMessage() {}
 
 func (x *WorkspaceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[8]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +832,7 @@ func (x *WorkspaceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkspaceRecord.ProtoReflect.Descriptor instead.
 func (*WorkspaceRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{8}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WorkspaceRecord) GetWorkspace() *v1.Workspace {
@@ -786,7 +869,7 @@ type SigningKeyRecord struct {
 
 func (x *SigningKeyRecord) Reset() {
 	*x = SigningKeyRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +881,7 @@ func (x *SigningKeyRecord) String() string {
 func (*SigningKeyRecord) ProtoMessage() {}
 
 func (x *SigningKeyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[9]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +894,7 @@ func (x *SigningKeyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeyRecord.ProtoReflect.Descriptor instead.
 func (*SigningKeyRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{9}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SigningKeyRecord) GetSigningKey() *v1.SigningKey {
@@ -843,7 +926,7 @@ type ApiKeyRecord struct {
 
 func (x *ApiKeyRecord) Reset() {
 	*x = ApiKeyRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +938,7 @@ func (x *ApiKeyRecord) String() string {
 func (*ApiKeyRecord) ProtoMessage() {}
 
 func (x *ApiKeyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[10]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +951,7 @@ func (x *ApiKeyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRecord.ProtoReflect.Descriptor instead.
 func (*ApiKeyRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{10}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApiKeyRecord) GetApiKey() *v1.ApiKey {
@@ -907,7 +990,7 @@ type ReadMarkRecord struct {
 
 func (x *ReadMarkRecord) Reset() {
 	*x = ReadMarkRecord{}
-	mi := &file_goodship_store_v1_store_proto_msgTypes[11]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1002,7 @@ func (x *ReadMarkRecord) String() string {
 func (*ReadMarkRecord) ProtoMessage() {}
 
 func (x *ReadMarkRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_goodship_store_v1_store_proto_msgTypes[11]
+	mi := &file_goodship_store_v1_store_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1015,7 @@ func (x *ReadMarkRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadMarkRecord.ProtoReflect.Descriptor instead.
 func (*ReadMarkRecord) Descriptor() ([]byte, []int) {
-	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{11}
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReadMarkRecord) GetAgentId() string {
@@ -956,11 +1039,880 @@ func (x *ReadMarkRecord) GetReadTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// CreditRecord is a credit.
+type CreditRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What agents see, without customer_id.
+	Credit *v1.Credit `protobuf:"bytes,1,opt,name=credit,proto3" json:"credit,omitempty"`
+	// The customer's internal key.
+	CustomerKey   string `protobuf:"bytes,2,opt,name=customer_key,json=customerKey,proto3" json:"customer_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreditRecord) Reset() {
+	*x = CreditRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreditRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreditRecord) ProtoMessage() {}
+
+func (x *CreditRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreditRecord.ProtoReflect.Descriptor instead.
+func (*CreditRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreditRecord) GetCredit() *v1.Credit {
+	if x != nil {
+		return x.Credit
+	}
+	return nil
+}
+
+func (x *CreditRecord) GetCustomerKey() string {
+	if x != nil {
+		return x.CustomerKey
+	}
+	return ""
+}
+
+// LedgerRecord sums up a customer's ledger.
+type LedgerRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The customer's internal key.
+	CustomerKey string `protobuf:"bytes,1,opt,name=customer_key,json=customerKey,proto3" json:"customer_key,omitempty"`
+	// How many entries there are; their numbers are 1 to this.
+	EntryCount int32 `protobuf:"varint,2,opt,name=entry_count,json=entryCount,proto3" json:"entry_count,omitempty"`
+	// One for each currency that there is an entry in, by code.
+	Balances []*v1.Balance `protobuf:"bytes,3,rep,name=balances,proto3" json:"balances,omitempty"`
+	// Basis points owed.
+	BasisPointsOwed int32 `protobuf:"varint,4,opt,name=basis_points_owed,json=basisPointsOwed,proto3" json:"basis_points_owed,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *LedgerRecord) Reset() {
+	*x = LedgerRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerRecord) ProtoMessage() {}
+
+func (x *LedgerRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerRecord.ProtoReflect.Descriptor instead.
+func (*LedgerRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LedgerRecord) GetCustomerKey() string {
+	if x != nil {
+		return x.CustomerKey
+	}
+	return ""
+}
+
+func (x *LedgerRecord) GetEntryCount() int32 {
+	if x != nil {
+		return x.EntryCount
+	}
+	return 0
+}
+
+func (x *LedgerRecord) GetBalances() []*v1.Balance {
+	if x != nil {
+		return x.Balances
+	}
+	return nil
+}
+
+func (x *LedgerRecord) GetBasisPointsOwed() int32 {
+	if x != nil {
+		return x.BasisPointsOwed
+	}
+	return 0
+}
+
+// SpentRecord is what an agent granted on a day.
+type SpentRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent.
+	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// The day, in the workspace's time zone as it was then, as in `2026-11-22`.
+	Day string `protobuf:"bytes,2,opt,name=day,proto3" json:"day,omitempty"`
+	// Money, one for each currency.
+	Money []*money.Money `protobuf:"bytes,3,rep,name=money,proto3" json:"money,omitempty"`
+	// Basis points.
+	BasisPoints   int32 `protobuf:"varint,4,opt,name=basis_points,json=basisPoints,proto3" json:"basis_points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpentRecord) Reset() {
+	*x = SpentRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpentRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpentRecord) ProtoMessage() {}
+
+func (x *SpentRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpentRecord.ProtoReflect.Descriptor instead.
+func (*SpentRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SpentRecord) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *SpentRecord) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *SpentRecord) GetMoney() []*money.Money {
+	if x != nil {
+		return x.Money
+	}
+	return nil
+}
+
+func (x *SpentRecord) GetBasisPoints() int32 {
+	if x != nil {
+		return x.BasisPoints
+	}
+	return 0
+}
+
+// StatisticsRecord counts the ratings that were given on a day, of resolutions of one kind. It knows nobody.
+type StatisticsRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The day, in the workspace's time zone as it was then, as in `2026-11-22`.
+	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	// FAULT, and something was made right or credited.
+	FaultMadeRight *RatingCounts `protobuf:"bytes,2,opt,name=fault_made_right,json=faultMadeRight,proto3" json:"fault_made_right,omitempty"`
+	// FAULT, and nothing beyond ending it.
+	FaultOnly *RatingCounts `protobuf:"bytes,3,opt,name=fault_only,json=faultOnly,proto3" json:"fault_only,omitempty"`
+	// QUESTION.
+	NoFault       *RatingCounts `protobuf:"bytes,4,opt,name=no_fault,json=noFault,proto3" json:"no_fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatisticsRecord) Reset() {
+	*x = StatisticsRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatisticsRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatisticsRecord) ProtoMessage() {}
+
+func (x *StatisticsRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatisticsRecord.ProtoReflect.Descriptor instead.
+func (*StatisticsRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StatisticsRecord) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *StatisticsRecord) GetFaultMadeRight() *RatingCounts {
+	if x != nil {
+		return x.FaultMadeRight
+	}
+	return nil
+}
+
+func (x *StatisticsRecord) GetFaultOnly() *RatingCounts {
+	if x != nil {
+		return x.FaultOnly
+	}
+	return nil
+}
+
+func (x *StatisticsRecord) GetNoFault() *RatingCounts {
+	if x != nil {
+		return x.NoFault
+	}
+	return nil
+}
+
+// RatingCounts counts ratings.
+type RatingCounts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All.
+	Rated int32 `protobuf:"varint,1,opt,name=rated,proto3" json:"rated,omitempty"`
+	// Of faults that we found before the customer did.
+	FoundFirst int32 `protobuf:"varint,2,opt,name=found_first,json=foundFirst,proto3" json:"found_first,omitempty"`
+	// Those that say that it is solved.
+	Solved int32 `protobuf:"varint,3,opt,name=solved,proto3" json:"solved,omitempty"`
+	// Those that say whether it was personal, and those of them that gave 4 or 5.
+	PersonalRated int32 `protobuf:"varint,4,opt,name=personal_rated,json=personalRated,proto3" json:"personal_rated,omitempty"`
+	// See personal_rated.
+	PersonalHigh int32 `protobuf:"varint,5,opt,name=personal_high,json=personalHigh,proto3" json:"personal_high,omitempty"`
+	// Those that say whether it was easy, and those of them that gave 4 or 5.
+	EasyRated int32 `protobuf:"varint,6,opt,name=easy_rated,json=easyRated,proto3" json:"easy_rated,omitempty"`
+	// See easy_rated.
+	EasyHigh      int32 `protobuf:"varint,7,opt,name=easy_high,json=easyHigh,proto3" json:"easy_high,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RatingCounts) Reset() {
+	*x = RatingCounts{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RatingCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RatingCounts) ProtoMessage() {}
+
+func (x *RatingCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RatingCounts.ProtoReflect.Descriptor instead.
+func (*RatingCounts) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RatingCounts) GetRated() int32 {
+	if x != nil {
+		return x.Rated
+	}
+	return 0
+}
+
+func (x *RatingCounts) GetFoundFirst() int32 {
+	if x != nil {
+		return x.FoundFirst
+	}
+	return 0
+}
+
+func (x *RatingCounts) GetSolved() int32 {
+	if x != nil {
+		return x.Solved
+	}
+	return 0
+}
+
+func (x *RatingCounts) GetPersonalRated() int32 {
+	if x != nil {
+		return x.PersonalRated
+	}
+	return 0
+}
+
+func (x *RatingCounts) GetPersonalHigh() int32 {
+	if x != nil {
+		return x.PersonalHigh
+	}
+	return 0
+}
+
+func (x *RatingCounts) GetEasyRated() int32 {
+	if x != nil {
+		return x.EasyRated
+	}
+	return 0
+}
+
+func (x *RatingCounts) GetEasyHigh() int32 {
+	if x != nil {
+		return x.EasyHigh
+	}
+	return 0
+}
+
+// IncidentRecord is an incident.
+type IncidentRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is seen, without etag. SENT is not stored: it is SENDING with nothing pending.
+	Incident *v1.Incident `protobuf:"bytes,1,opt,name=incident,proto3" json:"incident,omitempty"`
+	// Counts its changes, the progress excepted: the etag.
+	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// How many of the affected customers have an attribute, by its name; at most 50 names.
+	AttributeCounts map[string]int32 `protobuf:"bytes,3,rep,name=attribute_counts,json=attributeCounts,proto3" json:"attribute_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Counts what a preview shows: it changes with the text, the credit, and who is affected.
+	PreviewVersion int64 `protobuf:"varint,4,opt,name=preview_version,json=previewVersion,proto3" json:"preview_version,omitempty"`
+	// Who sent the apology off.
+	Sender *v1.Actor `protobuf:"bytes,5,opt,name=sender,proto3" json:"sender,omitempty"`
+	// The text as it was sent off: a template in which what is the same for everyone is put in. Absent before.
+	SentText      string `protobuf:"bytes,6,opt,name=sent_text,json=sentText,proto3" json:"sent_text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentRecord) Reset() {
+	*x = IncidentRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentRecord) ProtoMessage() {}
+
+func (x *IncidentRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentRecord.ProtoReflect.Descriptor instead.
+func (*IncidentRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *IncidentRecord) GetIncident() *v1.Incident {
+	if x != nil {
+		return x.Incident
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *IncidentRecord) GetAttributeCounts() map[string]int32 {
+	if x != nil {
+		return x.AttributeCounts
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetPreviewVersion() int64 {
+	if x != nil {
+		return x.PreviewVersion
+	}
+	return 0
+}
+
+func (x *IncidentRecord) GetSender() *v1.Actor {
+	if x != nil {
+		return x.Sender
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetSentText() string {
+	if x != nil {
+		return x.SentText
+	}
+	return ""
+}
+
+// AffectedRecord is a customer whom an incident touched, and what became of the apology.
+type AffectedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incident.
+	IncidentId string `protobuf:"bytes,1,opt,name=incident_id,json=incidentId,proto3" json:"incident_id,omitempty"`
+	// The customer's internal key.
+	CustomerKey string `protobuf:"bytes,2,opt,name=customer_key,json=customerKey,proto3" json:"customer_key,omitempty"`
+	// What the text may say of them; gone once the customer was erased.
+	Attributes map[string]string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What became of the apology, without customer_id.
+	Apology       *v1.Apology `protobuf:"bytes,4,opt,name=apology,proto3" json:"apology,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AffectedRecord) Reset() {
+	*x = AffectedRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AffectedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AffectedRecord) ProtoMessage() {}
+
+func (x *AffectedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AffectedRecord.ProtoReflect.Descriptor instead.
+func (*AffectedRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AffectedRecord) GetIncidentId() string {
+	if x != nil {
+		return x.IncidentId
+	}
+	return ""
+}
+
+func (x *AffectedRecord) GetCustomerKey() string {
+	if x != nil {
+		return x.CustomerKey
+	}
+	return ""
+}
+
+func (x *AffectedRecord) GetAttributes() map[string]string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *AffectedRecord) GetApology() *v1.Apology {
+	if x != nil {
+		return x.Apology
+	}
+	return nil
+}
+
+// WebhookEndpointRecord is an endpoint.
+type WebhookEndpointRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is seen, without etag and how it does.
+	WebhookEndpoint *v1.WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
+	// Counts its changes: the etag.
+	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Its secrets, the newest first; at most 2.
+	Secrets       []*WebhookSecret `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookEndpointRecord) Reset() {
+	*x = WebhookEndpointRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookEndpointRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookEndpointRecord) ProtoMessage() {}
+
+func (x *WebhookEndpointRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookEndpointRecord.ProtoReflect.Descriptor instead.
+func (*WebhookEndpointRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WebhookEndpointRecord) GetWebhookEndpoint() *v1.WebhookEndpoint {
+	if x != nil {
+		return x.WebhookEndpoint
+	}
+	return nil
+}
+
+func (x *WebhookEndpointRecord) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *WebhookEndpointRecord) GetSecrets() []*WebhookSecret {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+// WebhookSecret is what deliveries are signed with.
+type WebhookSecret struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The secret, `whsec_` and base64, which signing needs as it is.
+	Secret string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Until when it signs; absent of the newest.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookSecret) Reset() {
+	*x = WebhookSecret{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookSecret) ProtoMessage() {}
+
+func (x *WebhookSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookSecret.ProtoReflect.Descriptor instead.
+func (*WebhookSecret) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WebhookSecret) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *WebhookSecret) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// WebhookProgressRecord is how far an endpoint has come.
+type WebhookProgressRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
+	// The position in the workspace's feed up to which everything was delivered, parked, or is not for it.
+	Position int64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Since when nothing can be delivered; absent while something can.
+	DownTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=down_time,json=downTime,proto3" json:"down_time,omitempty"`
+	// How many probes failed since then.
+	ProbeCount int32 `protobuf:"varint,4,opt,name=probe_count,json=probeCount,proto3" json:"probe_count,omitempty"`
+	// Counts the replays that moved the position back: whoever was further begins again.
+	ReplayCount   int32 `protobuf:"varint,5,opt,name=replay_count,json=replayCount,proto3" json:"replay_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookProgressRecord) Reset() {
+	*x = WebhookProgressRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookProgressRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookProgressRecord) ProtoMessage() {}
+
+func (x *WebhookProgressRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookProgressRecord.ProtoReflect.Descriptor instead.
+func (*WebhookProgressRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WebhookProgressRecord) GetEndpointId() string {
+	if x != nil {
+		return x.EndpointId
+	}
+	return ""
+}
+
+func (x *WebhookProgressRecord) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *WebhookProgressRecord) GetDownTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DownTime
+	}
+	return nil
+}
+
+func (x *WebhookProgressRecord) GetProbeCount() int32 {
+	if x != nil {
+		return x.ProbeCount
+	}
+	return 0
+}
+
+func (x *WebhookProgressRecord) GetReplayCount() int32 {
+	if x != nil {
+		return x.ReplayCount
+	}
+	return 0
+}
+
+// ParkedRecord is a conversation of which an endpoint did not take an event: what follows in it waits behind that one. Or it is a
+// single event that is sent once more: it stands under its delivery's id, and nothing waits behind it.
+type ParkedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	EndpointId string `protobuf:"bytes,1,opt,name=endpoint_id,json=endpointId,proto3" json:"endpoint_id,omitempty"`
+	// The conversation, or the delivery.
+	ConversationId string `protobuf:"bytes,2,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// The revision up to which everything was delivered or given up.
+	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The log's entry of the event that is tried again: tries, the last failure, the next try. Absent while what follows the revision
+	// was not tried yet.
+	Delivery      *v1.WebhookDelivery `protobuf:"bytes,4,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParkedRecord) Reset() {
+	*x = ParkedRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParkedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParkedRecord) ProtoMessage() {}
+
+func (x *ParkedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParkedRecord.ProtoReflect.Descriptor instead.
+func (*ParkedRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ParkedRecord) GetEndpointId() string {
+	if x != nil {
+		return x.EndpointId
+	}
+	return ""
+}
+
+func (x *ParkedRecord) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *ParkedRecord) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ParkedRecord) GetDelivery() *v1.WebhookDelivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+// ErasureRecord is an erasure.
+type ErasureRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is seen.
+	Erasure *v1.Erasure `protobuf:"bytes,1,opt,name=erasure,proto3" json:"erasure,omitempty"`
+	// The internal keys of the person, first, and of the visitors they were, while it is RUNNING.
+	CustomerKeys  []string `protobuf:"bytes,2,rep,name=customer_keys,json=customerKeys,proto3" json:"customer_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasureRecord) Reset() {
+	*x = ErasureRecord{}
+	mi := &file_goodship_store_v1_store_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasureRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasureRecord) ProtoMessage() {}
+
+func (x *ErasureRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_store_v1_store_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasureRecord.ProtoReflect.Descriptor instead.
+func (*ErasureRecord) Descriptor() ([]byte, []int) {
+	return file_goodship_store_v1_store_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ErasureRecord) GetErasure() *v1.Erasure {
+	if x != nil {
+		return x.Erasure
+	}
+	return nil
+}
+
+func (x *ErasureRecord) GetCustomerKeys() []string {
+	if x != nil {
+		return x.CustomerKeys
+	}
+	return nil
+}
+
 var File_goodship_store_v1_store_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\n" +
-	"\x1dgoodship/store/v1/store.proto\x12\x11goodship.store.v1\x1a\x17goodship/v1/agent.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x1agoodship/v1/customer.proto\x1a\x17goodship/v1/event.proto\x1a\x19goodship/v1/message.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x05\n" +
+	"\x1dgoodship/store/v1/store.proto\x12\x11goodship.store.v1\x1a\x17goodship/v1/agent.proto\x1a\x19goodship/v1/api_key.proto\x1a\x1egoodship/v1/conversation.proto\x1a\x18goodship/v1/credit.proto\x1a\x1agoodship/v1/customer.proto\x1a\x19goodship/v1/erasure.proto\x1a\x17goodship/v1/event.proto\x1a\x1agoodship/v1/incident.proto\x1a\x19goodship/v1/message.proto\x1a\x1dgoodship/v1/signing_key.proto\x1a\x19goodship/v1/webhook.proto\x1a\x1bgoodship/v1/workspace.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/type/money.proto\"\x9c\x06\n" +
 	"\x04Head\x12=\n" +
 	"\fconversation\x18\x01 \x01(\v2\x19.goodship.v1.ConversationR\fconversation\x12!\n" +
 	"\fcustomer_key\x18\x02 \x01(\tR\vcustomerKey\x126\n" +
@@ -976,10 +1928,15 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\bdue_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12A\n" +
 	"\bpersonas\x18\n" +
 	" \x03(\v2%.goodship.store.v1.Head.PersonasEntryR\bpersonas\x125\n" +
-	"\bown_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aownTime\x1aQ\n" +
+	"\bown_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aownTime\x12@\n" +
+	"\tapologies\x18\f \x03(\v2\".goodship.store.v1.StandingApologyR\tapologies\x1aQ\n" +
 	"\rPersonasEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
-	"\x05value\x18\x02 \x01(\v2\x14.goodship.v1.PersonaR\x05value:\x028\x01\"x\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.goodship.v1.PersonaR\x05value:\x028\x01\"Y\n" +
+	"\x0fStandingApology\x12\x1f\n" +
+	"\vincident_id\x18\x01 \x01(\tR\n" +
+	"incidentId\x12%\n" +
+	"\x0emessage_number\x18\x02 \x01(\x05R\rmessageNumber\"x\n" +
 	"\x03Act\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x05R\brevision\x12%\n" +
 	"\x0emessage_number\x18\x02 \x01(\x05R\rmessageNumber\x12.\n" +
@@ -1003,14 +1960,15 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\x05after\x18\b \x01(\v2\x1b.goodship.store.v1.StandingR\x05after\"O\n" +
 	"\bStanding\x12(\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x12.goodship.v1.StateR\x05state\x12\x19\n" +
-	"\bowner_id\x18\x02 \x01(\tR\aownerId\"\xc4\x01\n" +
+	"\bowner_id\x18\x02 \x01(\tR\aownerId\"\xda\x01\n" +
 	"\aReceipt\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12%\n" +
 	"\x0emessage_number\x18\x02 \x01(\x05R\rmessageNumber\x12\x1f\n" +
 	"\vnote_number\x18\x03 \x01(\x05R\n" +
 	"noteNumber\x12+\n" +
 	"\x11resolution_number\x18\x04 \x01(\x05R\x10resolutionNumber\x12\x1b\n" +
-	"\tobject_id\x18\x05 \x01(\tR\bobjectId\"\xbf\x02\n" +
+	"\tobject_id\x18\x05 \x01(\tR\bobjectId\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x05R\x05count\"\xde\x02\n" +
 	"\x0eCustomerRecord\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\bcustomer\x18\x02 \x01(\v2\x15.goodship.v1.CustomerR\bcustomer\x128\n" +
@@ -1018,7 +1976,9 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\x05R\aversion\x12M\n" +
 	"\x15token_not_before_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x12tokenNotBeforeTime\x12\"\n" +
 	"\rsigned_in_key\x18\x06 \x01(\tR\vsignedInKey\x12!\n" +
-	"\fvisitor_keys\x18\a \x03(\tR\vvisitorKeys\"\xa0\x01\n" +
+	"\fvisitor_keys\x18\a \x03(\tR\vvisitorKeys\x12\x1d\n" +
+	"\n" +
+	"erasure_id\x18\b \x01(\tR\terasureId\"\xa0\x01\n" +
 	"\vAgentRecord\x12(\n" +
 	"\x05agent\x18\x01 \x01(\v2\x12.goodship.v1.AgentR\x05agent\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12M\n" +
@@ -1039,7 +1999,83 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\x0eReadMarkRecord\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12%\n" +
 	"\x0emessage_number\x18\x02 \x01(\x05R\rmessageNumber\x127\n" +
-	"\tread_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadTimeB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
+	"\tread_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\"^\n" +
+	"\fCreditRecord\x12+\n" +
+	"\x06credit\x18\x01 \x01(\v2\x13.goodship.v1.CreditR\x06credit\x12!\n" +
+	"\fcustomer_key\x18\x02 \x01(\tR\vcustomerKey\"\xb0\x01\n" +
+	"\fLedgerRecord\x12!\n" +
+	"\fcustomer_key\x18\x01 \x01(\tR\vcustomerKey\x12\x1f\n" +
+	"\ventry_count\x18\x02 \x01(\x05R\n" +
+	"entryCount\x120\n" +
+	"\bbalances\x18\x03 \x03(\v2\x14.goodship.v1.BalanceR\bbalances\x12*\n" +
+	"\x11basis_points_owed\x18\x04 \x01(\x05R\x0fbasisPointsOwed\"\x87\x01\n" +
+	"\vSpentRecord\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x10\n" +
+	"\x03day\x18\x02 \x01(\tR\x03day\x12(\n" +
+	"\x05money\x18\x03 \x03(\v2\x12.google.type.MoneyR\x05money\x12!\n" +
+	"\fbasis_points\x18\x04 \x01(\x05R\vbasisPoints\"\xeb\x01\n" +
+	"\x10StatisticsRecord\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12I\n" +
+	"\x10fault_made_right\x18\x02 \x01(\v2\x1f.goodship.store.v1.RatingCountsR\x0efaultMadeRight\x12>\n" +
+	"\n" +
+	"fault_only\x18\x03 \x01(\v2\x1f.goodship.store.v1.RatingCountsR\tfaultOnly\x12:\n" +
+	"\bno_fault\x18\x04 \x01(\v2\x1f.goodship.store.v1.RatingCountsR\anoFault\"\xe5\x01\n" +
+	"\fRatingCounts\x12\x14\n" +
+	"\x05rated\x18\x01 \x01(\x05R\x05rated\x12\x1f\n" +
+	"\vfound_first\x18\x02 \x01(\x05R\n" +
+	"foundFirst\x12\x16\n" +
+	"\x06solved\x18\x03 \x01(\x05R\x06solved\x12%\n" +
+	"\x0epersonal_rated\x18\x04 \x01(\x05R\rpersonalRated\x12#\n" +
+	"\rpersonal_high\x18\x05 \x01(\x05R\fpersonalHigh\x12\x1d\n" +
+	"\n" +
+	"easy_rated\x18\x06 \x01(\x05R\teasyRated\x12\x1b\n" +
+	"\teasy_high\x18\a \x01(\x05R\beasyHigh\"\xf6\x02\n" +
+	"\x0eIncidentRecord\x121\n" +
+	"\bincident\x18\x01 \x01(\v2\x15.goodship.v1.IncidentR\bincident\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12a\n" +
+	"\x10attribute_counts\x18\x03 \x03(\v26.goodship.store.v1.IncidentRecord.AttributeCountsEntryR\x0fattributeCounts\x12'\n" +
+	"\x0fpreview_version\x18\x04 \x01(\x03R\x0epreviewVersion\x12*\n" +
+	"\x06sender\x18\x05 \x01(\v2\x12.goodship.v1.ActorR\x06sender\x12\x1b\n" +
+	"\tsent_text\x18\x06 \x01(\tR\bsentText\x1aB\n" +
+	"\x14AttributeCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x96\x02\n" +
+	"\x0eAffectedRecord\x12\x1f\n" +
+	"\vincident_id\x18\x01 \x01(\tR\n" +
+	"incidentId\x12!\n" +
+	"\fcustomer_key\x18\x02 \x01(\tR\vcustomerKey\x12Q\n" +
+	"\n" +
+	"attributes\x18\x03 \x03(\v21.goodship.store.v1.AffectedRecord.AttributesEntryR\n" +
+	"attributes\x12.\n" +
+	"\aapology\x18\x04 \x01(\v2\x14.goodship.v1.ApologyR\aapology\x1a=\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
+	"\x15WebhookEndpointRecord\x12G\n" +
+	"\x10webhook_endpoint\x18\x01 \x01(\v2\x1c.goodship.v1.WebhookEndpointR\x0fwebhookEndpoint\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12:\n" +
+	"\asecrets\x18\x03 \x03(\v2 .goodship.store.v1.WebhookSecretR\asecrets\"d\n" +
+	"\rWebhookSecret\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xd1\x01\n" +
+	"\x15WebhookProgressRecord\x12\x1f\n" +
+	"\vendpoint_id\x18\x01 \x01(\tR\n" +
+	"endpointId\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x03R\bposition\x127\n" +
+	"\tdown_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdownTime\x12\x1f\n" +
+	"\vprobe_count\x18\x04 \x01(\x05R\n" +
+	"probeCount\x12!\n" +
+	"\freplay_count\x18\x05 \x01(\x05R\vreplayCount\"\xae\x01\n" +
+	"\fParkedRecord\x12\x1f\n" +
+	"\vendpoint_id\x18\x01 \x01(\tR\n" +
+	"endpointId\x12'\n" +
+	"\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x05R\brevision\x128\n" +
+	"\bdelivery\x18\x04 \x01(\v2\x1c.goodship.v1.WebhookDeliveryR\bdelivery\"d\n" +
+	"\rErasureRecord\x12.\n" +
+	"\aerasure\x18\x01 \x01(\v2\x14.goodship.v1.ErasureR\aerasure\x12#\n" +
+	"\rcustomer_keys\x18\x02 \x03(\tR\fcustomerKeysB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
 
 var (
 	file_goodship_store_v1_store_proto_rawDescOnce sync.Once
@@ -1053,68 +2089,110 @@ func file_goodship_store_v1_store_proto_rawDescGZIP() []byte {
 	return file_goodship_store_v1_store_proto_rawDescData
 }
 
-var file_goodship_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_goodship_store_v1_store_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_goodship_store_v1_store_proto_goTypes = []any{
 	(*Head)(nil),                  // 0: goodship.store.v1.Head
-	(*Act)(nil),                   // 1: goodship.store.v1.Act
-	(*Unread)(nil),                // 2: goodship.store.v1.Unread
-	(*Record)(nil),                // 3: goodship.store.v1.Record
-	(*Standing)(nil),              // 4: goodship.store.v1.Standing
-	(*Receipt)(nil),               // 5: goodship.store.v1.Receipt
-	(*CustomerRecord)(nil),        // 6: goodship.store.v1.CustomerRecord
-	(*AgentRecord)(nil),           // 7: goodship.store.v1.AgentRecord
-	(*WorkspaceRecord)(nil),       // 8: goodship.store.v1.WorkspaceRecord
-	(*SigningKeyRecord)(nil),      // 9: goodship.store.v1.SigningKeyRecord
-	(*ApiKeyRecord)(nil),          // 10: goodship.store.v1.ApiKeyRecord
-	(*ReadMarkRecord)(nil),        // 11: goodship.store.v1.ReadMarkRecord
-	nil,                           // 12: goodship.store.v1.Head.PersonasEntry
-	(*v1.Conversation)(nil),       // 13: goodship.v1.Conversation
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*v1.Event)(nil),              // 15: goodship.v1.Event
-	(*v1.Message)(nil),            // 16: goodship.v1.Message
-	(*v1.Note)(nil),               // 17: goodship.v1.Note
-	(v1.State)(0),                 // 18: goodship.v1.State
-	(*v1.Customer)(nil),           // 19: goodship.v1.Customer
-	(*v1.Agent)(nil),              // 20: goodship.v1.Agent
-	(*v1.Workspace)(nil),          // 21: goodship.v1.Workspace
-	(*v1.SigningKey)(nil),         // 22: goodship.v1.SigningKey
-	(*v1.ApiKey)(nil),             // 23: goodship.v1.ApiKey
-	(*v1.Persona)(nil),            // 24: goodship.v1.Persona
+	(*StandingApology)(nil),       // 1: goodship.store.v1.StandingApology
+	(*Act)(nil),                   // 2: goodship.store.v1.Act
+	(*Unread)(nil),                // 3: goodship.store.v1.Unread
+	(*Record)(nil),                // 4: goodship.store.v1.Record
+	(*Standing)(nil),              // 5: goodship.store.v1.Standing
+	(*Receipt)(nil),               // 6: goodship.store.v1.Receipt
+	(*CustomerRecord)(nil),        // 7: goodship.store.v1.CustomerRecord
+	(*AgentRecord)(nil),           // 8: goodship.store.v1.AgentRecord
+	(*WorkspaceRecord)(nil),       // 9: goodship.store.v1.WorkspaceRecord
+	(*SigningKeyRecord)(nil),      // 10: goodship.store.v1.SigningKeyRecord
+	(*ApiKeyRecord)(nil),          // 11: goodship.store.v1.ApiKeyRecord
+	(*ReadMarkRecord)(nil),        // 12: goodship.store.v1.ReadMarkRecord
+	(*CreditRecord)(nil),          // 13: goodship.store.v1.CreditRecord
+	(*LedgerRecord)(nil),          // 14: goodship.store.v1.LedgerRecord
+	(*SpentRecord)(nil),           // 15: goodship.store.v1.SpentRecord
+	(*StatisticsRecord)(nil),      // 16: goodship.store.v1.StatisticsRecord
+	(*RatingCounts)(nil),          // 17: goodship.store.v1.RatingCounts
+	(*IncidentRecord)(nil),        // 18: goodship.store.v1.IncidentRecord
+	(*AffectedRecord)(nil),        // 19: goodship.store.v1.AffectedRecord
+	(*WebhookEndpointRecord)(nil), // 20: goodship.store.v1.WebhookEndpointRecord
+	(*WebhookSecret)(nil),         // 21: goodship.store.v1.WebhookSecret
+	(*WebhookProgressRecord)(nil), // 22: goodship.store.v1.WebhookProgressRecord
+	(*ParkedRecord)(nil),          // 23: goodship.store.v1.ParkedRecord
+	(*ErasureRecord)(nil),         // 24: goodship.store.v1.ErasureRecord
+	nil,                           // 25: goodship.store.v1.Head.PersonasEntry
+	nil,                           // 26: goodship.store.v1.IncidentRecord.AttributeCountsEntry
+	nil,                           // 27: goodship.store.v1.AffectedRecord.AttributesEntry
+	(*v1.Conversation)(nil),       // 28: goodship.v1.Conversation
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*v1.Event)(nil),              // 30: goodship.v1.Event
+	(*v1.Message)(nil),            // 31: goodship.v1.Message
+	(*v1.Note)(nil),               // 32: goodship.v1.Note
+	(v1.State)(0),                 // 33: goodship.v1.State
+	(*v1.Customer)(nil),           // 34: goodship.v1.Customer
+	(*v1.Agent)(nil),              // 35: goodship.v1.Agent
+	(*v1.Workspace)(nil),          // 36: goodship.v1.Workspace
+	(*v1.SigningKey)(nil),         // 37: goodship.v1.SigningKey
+	(*v1.ApiKey)(nil),             // 38: goodship.v1.ApiKey
+	(*v1.Credit)(nil),             // 39: goodship.v1.Credit
+	(*v1.Balance)(nil),            // 40: goodship.v1.Balance
+	(*money.Money)(nil),           // 41: google.type.Money
+	(*v1.Incident)(nil),           // 42: goodship.v1.Incident
+	(*v1.Actor)(nil),              // 43: goodship.v1.Actor
+	(*v1.Apology)(nil),            // 44: goodship.v1.Apology
+	(*v1.WebhookEndpoint)(nil),    // 45: goodship.v1.WebhookEndpoint
+	(*v1.WebhookDelivery)(nil),    // 46: goodship.v1.WebhookDelivery
+	(*v1.Erasure)(nil),            // 47: goodship.v1.Erasure
+	(*v1.Persona)(nil),            // 48: goodship.v1.Persona
 }
 var file_goodship_store_v1_store_proto_depIdxs = []int32{
-	13, // 0: goodship.store.v1.Head.conversation:type_name -> goodship.v1.Conversation
-	1,  // 1: goodship.store.v1.Head.unanswered:type_name -> goodship.store.v1.Act
-	14, // 2: goodship.store.v1.Head.silence_start_time:type_name -> google.protobuf.Timestamp
-	14, // 3: goodship.store.v1.Head.public_update_time:type_name -> google.protobuf.Timestamp
-	2,  // 4: goodship.store.v1.Head.unread:type_name -> goodship.store.v1.Unread
-	14, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
-	14, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
-	12, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
-	14, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
-	14, // 9: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
-	14, // 10: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
-	14, // 11: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
-	15, // 12: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
-	16, // 13: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
-	17, // 14: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
-	4,  // 15: goodship.store.v1.Record.before:type_name -> goodship.store.v1.Standing
-	4,  // 16: goodship.store.v1.Record.after:type_name -> goodship.store.v1.Standing
-	18, // 17: goodship.store.v1.Standing.state:type_name -> goodship.v1.State
-	19, // 18: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
-	14, // 19: goodship.store.v1.CustomerRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
-	20, // 20: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
-	14, // 21: goodship.store.v1.AgentRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
-	21, // 22: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
-	9,  // 23: goodship.store.v1.WorkspaceRecord.signing_keys:type_name -> goodship.store.v1.SigningKeyRecord
-	22, // 24: goodship.store.v1.SigningKeyRecord.signing_key:type_name -> goodship.v1.SigningKey
-	23, // 25: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
-	14, // 26: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
-	24, // 27: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	28, // 0: goodship.store.v1.Head.conversation:type_name -> goodship.v1.Conversation
+	2,  // 1: goodship.store.v1.Head.unanswered:type_name -> goodship.store.v1.Act
+	29, // 2: goodship.store.v1.Head.silence_start_time:type_name -> google.protobuf.Timestamp
+	29, // 3: goodship.store.v1.Head.public_update_time:type_name -> google.protobuf.Timestamp
+	3,  // 4: goodship.store.v1.Head.unread:type_name -> goodship.store.v1.Unread
+	29, // 5: goodship.store.v1.Head.at_risk_time:type_name -> google.protobuf.Timestamp
+	29, // 6: goodship.store.v1.Head.due_time:type_name -> google.protobuf.Timestamp
+	25, // 7: goodship.store.v1.Head.personas:type_name -> goodship.store.v1.Head.PersonasEntry
+	29, // 8: goodship.store.v1.Head.own_time:type_name -> google.protobuf.Timestamp
+	1,  // 9: goodship.store.v1.Head.apologies:type_name -> goodship.store.v1.StandingApology
+	29, // 10: goodship.store.v1.Act.time:type_name -> google.protobuf.Timestamp
+	29, // 11: goodship.store.v1.Unread.first_time:type_name -> google.protobuf.Timestamp
+	29, // 12: goodship.store.v1.Unread.last_time:type_name -> google.protobuf.Timestamp
+	30, // 13: goodship.store.v1.Record.events:type_name -> goodship.v1.Event
+	31, // 14: goodship.store.v1.Record.message:type_name -> goodship.v1.Message
+	32, // 15: goodship.store.v1.Record.note:type_name -> goodship.v1.Note
+	5,  // 16: goodship.store.v1.Record.before:type_name -> goodship.store.v1.Standing
+	5,  // 17: goodship.store.v1.Record.after:type_name -> goodship.store.v1.Standing
+	33, // 18: goodship.store.v1.Standing.state:type_name -> goodship.v1.State
+	34, // 19: goodship.store.v1.CustomerRecord.customer:type_name -> goodship.v1.Customer
+	29, // 20: goodship.store.v1.CustomerRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
+	35, // 21: goodship.store.v1.AgentRecord.agent:type_name -> goodship.v1.Agent
+	29, // 22: goodship.store.v1.AgentRecord.token_not_before_time:type_name -> google.protobuf.Timestamp
+	36, // 23: goodship.store.v1.WorkspaceRecord.workspace:type_name -> goodship.v1.Workspace
+	10, // 24: goodship.store.v1.WorkspaceRecord.signing_keys:type_name -> goodship.store.v1.SigningKeyRecord
+	37, // 25: goodship.store.v1.SigningKeyRecord.signing_key:type_name -> goodship.v1.SigningKey
+	38, // 26: goodship.store.v1.ApiKeyRecord.api_key:type_name -> goodship.v1.ApiKey
+	29, // 27: goodship.store.v1.ReadMarkRecord.read_time:type_name -> google.protobuf.Timestamp
+	39, // 28: goodship.store.v1.CreditRecord.credit:type_name -> goodship.v1.Credit
+	40, // 29: goodship.store.v1.LedgerRecord.balances:type_name -> goodship.v1.Balance
+	41, // 30: goodship.store.v1.SpentRecord.money:type_name -> google.type.Money
+	17, // 31: goodship.store.v1.StatisticsRecord.fault_made_right:type_name -> goodship.store.v1.RatingCounts
+	17, // 32: goodship.store.v1.StatisticsRecord.fault_only:type_name -> goodship.store.v1.RatingCounts
+	17, // 33: goodship.store.v1.StatisticsRecord.no_fault:type_name -> goodship.store.v1.RatingCounts
+	42, // 34: goodship.store.v1.IncidentRecord.incident:type_name -> goodship.v1.Incident
+	26, // 35: goodship.store.v1.IncidentRecord.attribute_counts:type_name -> goodship.store.v1.IncidentRecord.AttributeCountsEntry
+	43, // 36: goodship.store.v1.IncidentRecord.sender:type_name -> goodship.v1.Actor
+	27, // 37: goodship.store.v1.AffectedRecord.attributes:type_name -> goodship.store.v1.AffectedRecord.AttributesEntry
+	44, // 38: goodship.store.v1.AffectedRecord.apology:type_name -> goodship.v1.Apology
+	45, // 39: goodship.store.v1.WebhookEndpointRecord.webhook_endpoint:type_name -> goodship.v1.WebhookEndpoint
+	21, // 40: goodship.store.v1.WebhookEndpointRecord.secrets:type_name -> goodship.store.v1.WebhookSecret
+	29, // 41: goodship.store.v1.WebhookSecret.expire_time:type_name -> google.protobuf.Timestamp
+	29, // 42: goodship.store.v1.WebhookProgressRecord.down_time:type_name -> google.protobuf.Timestamp
+	46, // 43: goodship.store.v1.ParkedRecord.delivery:type_name -> goodship.v1.WebhookDelivery
+	47, // 44: goodship.store.v1.ErasureRecord.erasure:type_name -> goodship.v1.Erasure
+	48, // 45: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_store_proto_init() }
@@ -1128,7 +2206,7 @@ func file_goodship_store_v1_store_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_store_v1_store_proto_rawDesc), len(file_goodship_store_v1_store_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,81 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	"github.com/goodship/goodship/server/store"
+	"github.com/google/uuid"
+	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// layout is the version of the layout in keys.go.
+const layout = 2
+
+// firstTables is how many tables a file of layout 1 has. It lacks the others, and nothing else.
+const firstTables = objectTable
+
+func newMeta() *storev1.BoltStore {
+	return &storev1.BoltStore{Layout: layout, Epoch: uuid.NewString(), SealingKey: store.NewKey()}
+}
+
+// writeMeta writes what the file says of itself.
+func writeMeta(db *bbolt.DB, about *storev1.BoltStore, last time.Time) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		f := &file{tx: tx}
+		return errors.Join(f.put(metaTable, storeKey, about), f.putClock(last))
+	})
+}
+
+// readMeta returns what the file says of itself, and the time of the newest unit.
+func readMeta(db *bbolt.DB) (about *storev1.BoltStore, last time.Time, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		if !hasTables(tx, tableNames[:firstTables]) {
+			return errors.New("it is another program's bbolt file, not a store: put the right file in its place")
+		}
+		f := &file{tx: tx, index: newIndex()}
+		if about, err = load[storev1.BoltStore](f, metaTable, storeKey); err != nil {
+			return err
+		}
+		if about.GetLayout() == 0 {
+			return errors.New("it is no whole store: put the right file or a backup in its place")
+		}
+		if about.GetLayout() > layout {
+			return fmt.Errorf("it has layout %d, and this server knows only up to %d: use the server that wrote it, or a newer one", about.GetLayout(), layout)
+		}
+		if about.GetLayout() == layout && !hasTables(tx, tableNames[firstTables:]) {
+			return errors.New("it lacks tables: put a backup in its place")
+		}
+		clock, err := load[timestamppb.Timestamp](f, metaTable, clockKey)
+		last = clock.AsTime()
+		return err
+	})
+	return about, last, err
+}
+
+// hasTables says whether a file has all of some tables.
+func hasTables(tx *bbolt.Tx, names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return tx.Bucket([]byte(name)) == nil })
+}
+
+// upgrade brings a file of layout 1 to that of today, in one step. An older server refuses it from then on, since it would take
+// what it does not know for damage.
+func upgrade(db *bbolt.DB, about *storev1.BoltStore) error {
+	if about.GetLayout() == layout {
+		return nil
+	}
+	about.Layout = layout
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range tableNames[firstTables:] {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		f := &file{tx: tx}
+		return f.put(metaTable, storeKey, about)
+	})
+}

@@ -1,0 +1,83 @@
+package support
+
+import (
+	"context"
+	"time"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/support/recovery"
+	"github.com/goodship/goodship/server/support/rules"
+)
+
+const (
+	// reportedDays is how many days before its last a report begins if nobody says, and mostReportedDays how many it has at most.
+	reportedDays, mostReportedDays = 90, 1100
+)
+
+// rate lets the customer of a unit rate, and counts it on the day that the rating was first given.
+func (s *Service) rate(u *unit, number int32, rating *goodshipv1.Rating) error {
+	before := u.Situation.Resolution.GetRating()
+	if err := u.Rate(number, rating); err != nil {
+		return err
+	}
+	after := u.Resolution.Rating
+	counts, err := u.tx.Statistics(rules.Day(after.CreateTime.AsTime(), s.zone(u.Settings)))
+	if err != nil {
+		return err
+	}
+	if !recovery.Rerate(counts, u.Resolution, before, after) {
+		return nil
+	}
+	return u.tx.PutStatistics(counts)
+}
+
+// GetRecoveryReport compares ratings by what was made right.
+func (s *Service) GetRecoveryReport(ctx context.Context, req *goodshipv1.GetRecoveryReportRequest) (*goodshipv1.RecoveryReport, error) {
+	c := callerFrom(ctx)
+	settings, err := s.settings(ctx, c.Workspace)
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := days(req, rules.Day(s.store.Now(), s.zone(settings)))
+	if err != nil {
+		return nil, err
+	}
+	counted, err := s.store.Statistics(ctx, c.Workspace, from, to)
+	if err != nil {
+		return nil, err
+	}
+	r := recovery.Report(counted)
+	r.FromDate, r.ToDate = from, to
+	return r, nil
+}
+
+// days returns the first and the last day that a request asks for.
+func days(req *goodshipv1.GetRecoveryReportRequest, today string) (from, to string, err error) {
+	last, err := day("to_date", req.ToDate, today)
+	if err != nil {
+		return "", "", err
+	}
+	first, err := day("from_date", req.FromDate, last.AddDate(0, 0, -reportedDays).Format(time.DateOnly))
+	switch {
+	case err != nil:
+		return "", "", err
+	case first.After(last):
+		return "", "", fault.Field("from_date", "must not be after the last day")
+	case !last.AddDate(0, 0, -mostReportedDays).Before(first):
+		return "", "", fault.Field("from_date", "must leave at most %d days", mostReportedDays)
+	}
+	return first.Format(time.DateOnly), last.Format(time.DateOnly), nil
+}
+
+// day reads a day that a request names, or else one that it means.
+func day(field, named, meant string) (time.Time, error) {
+	if named == "" {
+		named = meant
+	}
+	at, err := time.Parse(time.DateOnly, named)
+	if err != nil {
+		return time.Time{}, fault.Field(field, "must be a day, as in 2026-11-22")
+	}
+	return at, nil
+}

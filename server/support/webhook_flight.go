@@ -1,0 +1,79 @@
+package support
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/webhook"
+)
+
+// flight is an event on its way to the endpoint.
+type flight struct {
+	told
+	lane *lane
+	slot *slot
+	// delivery is its entry in the log from the tries before, nil if there was none; and replay what is stored of it if it is sent
+	// once more on its own.
+	delivery *goodshipv1.WebhookDelivery
+	replay   *storev1.ParkedRecord
+	// retry says that it counts as one of maxRetries, early that it is tried before its time, and void that nobody asks for it any
+	// more.
+	retry, early, void bool
+	// sent is when it was sent off.
+	sent time.Time
+}
+
+// landing is what became of a flight: it was sent, or err says why not.
+type landing struct {
+	*flight
+	letter  letter
+	outcome webhook.Outcome
+	err     error
+}
+
+// fly sends one event. A panic is its failure.
+func (r *route) fly(ctx context.Context, f *flight, view goodshipv1.WebhookView, m webhook.Message) (l landing) {
+	s := r.courier.service
+	l.flight = f
+	defer func() {
+		if p := recover(); p != nil {
+			l.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if l.letter, l.err = s.letter(ctx, r.workspace, view, f.told); l.err != nil {
+		return l
+	}
+	m.ID, m.Time, m.Body, m.Traceparent = f.webhookID(r.id), s.now(), l.letter.body, l.letter.traceparent
+	if l.outcome = r.courier.sender.Send(ctx, m); ctx.Err() != nil && l.outcome.Failure != "" {
+		l.err = ctx.Err()
+	}
+	return l
+}
+
+// again returns the flight of an event that was tried before.
+func again(l *lane, d *goodshipv1.WebhookDelivery) *flight {
+	f := &flight{told: told{conversation: l.conversation, revision: d.Revision}, lane: l, delivery: d, retry: true}
+	if d.EventKind == kindRemoved {
+		f.removed = d.EventTime.AsTime()
+	}
+	return f
+}
+
+// due returns when it is time for an event.
+func (f *flight) due() time.Time {
+	if f.delivery.GetNextTryTime() == nil {
+		return time.Time{}
+	}
+	return f.delivery.NextTryTime.AsTime()
+}
+
+// soonest and longestLeft are orders of what waits: by when it is due, and by when it was tried last.
+func soonest(a, b *flight) bool { return a.due().Before(b.due()) }
+
+func longestLeft(a, b *flight) bool {
+	return a.delivery.GetLastTryTime().AsTime().Before(b.delivery.GetLastTryTime().AsTime())
+}
