@@ -1,4 +1,4 @@
-// Command bench measures how messages reach those who watch. Every figure that matters is a ratio of two things measured in
+// Command bench measures how messages reach those who watch, and what it costs to tell many that we are sorry. Every figure that matters is a ratio of two things measured in
 // turn in the same run, against a server in a process of its own; README.md says what they mean.
 //
 //	go run .
@@ -20,6 +20,7 @@ import (
 // bench is what a run was told, and what it is about.
 type bench struct {
 	streams, connections, own int
+	told, affected            int
 	rounds                    int
 	cell                      time.Duration
 }
@@ -33,6 +34,8 @@ var measures = []struct {
 	{"fanout", fanout},
 	{"memory", memory},
 	{"stalled", stalled},
+	{"apologies", apologies},
+	{"affected", affected},
 }
 
 func main() {
@@ -47,6 +50,8 @@ func main() {
 	flag.IntVar(&b.streams, "streams", 10_000, "the most streams that share connections")
 	flag.IntVar(&b.connections, "connections", 100, "how many connections they share")
 	flag.IntVar(&b.own, "own", 8_000, "how many streams have a connection each; twice as many open files are needed")
+	flag.IntVar(&b.told, "told", 100_000, "how many are affected by the incident whose apologies are measured")
+	flag.IntVar(&b.affected, "affected", 1_000_000, "how many affected customers are loaded")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often what is compared is measured, in turn")
 	flag.DurationVar(&b.cell, "cell", 1500*time.Millisecond, "how long each measurement takes at least")
 	flag.Parse()
@@ -70,7 +75,7 @@ func (b bench) run(ctx context.Context, names []string) error {
 		}) bool {
 			return m.name == name
 		}) {
-			return fmt.Errorf("there is no measurement %q: name latency, fanout, memory or stalled", name)
+			return fmt.Errorf("there is no measurement %q: name latency, fanout, memory, stalled, apologies or affected", name)
 		}
 	}
 	for _, m := range measures {

@@ -7,12 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,6 +30,8 @@ const (
 	asItIs = "once"
 	// forEach is the control: the same server, whose streams are given the update itself, so that gRPC encodes it for each.
 	forEach = "each"
+	// unbounded is the server as it is, but apologies go out as fast as they can.
+	unbounded = "unbounded"
 )
 
 // where is what a server tells first: how it is reached.
@@ -40,9 +41,9 @@ type where struct{ GRPC, Key string }
 type usage struct {
 	// CPU is the time of all processors, of user and system.
 	CPU time.Duration
-	// RSS, Heap and Stack are in bytes.
-	RSS, Heap, Stack int64
-	Goroutines       int
+	// RSS, Heap, Stack and Anon are in bytes; Anon is RSS without the pages of files.
+	RSS, Heap, Stack, Anon int64
+	Goroutines             int
 }
 
 // serve serves a new store in a folder that is removed, until stdin ends. To each line there it answers with its usage: after a
@@ -58,7 +59,11 @@ func serve(how string) error {
 	if err != nil {
 		return err
 	}
-	svc, err := support.New(kept, support.Options{})
+	var o support.Options
+	if how == unbounded {
+		o.ApologiesPerSecond = math.MaxInt32
+	}
+	svc, err := support.New(kept, o)
 	if err != nil {
 		return errors.Join(err, kept.Close())
 	}
@@ -136,23 +141,25 @@ func used() usage {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
+	all, own := rss()
 	return usage{
-		CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSS: rss(),
+		CPU: time.Duration(r.Utime.Nano() + r.Stime.Nano()), RSS: all, Anon: own,
 		Heap: int64(m.HeapInuse), Stack: int64(m.StackInuse), Goroutines: runtime.NumGoroutine(),
 	}
 }
 
-// rss returns how much memory this process has, in bytes.
-func rss() int64 {
+// rss returns how much memory this process has, in bytes, and how much of it is no file's.
+func rss() (all, own int64) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		return 0 // no Linux
+		return 0, 0 // no Linux
 	}
-	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
-	if err != nil {
+	var size, resident, shared int64
+	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
 		panic(fmt.Sprintf("/proc/self/statm: %v", err))
 	}
-	return pages * int64(os.Getpagesize())
+	page := int64(os.Getpagesize())
+	return resident * page, (resident - shared) * page
 }
 
 // each is the service of the control.
