@@ -86,6 +86,8 @@ func play(t *testing.T, s *servertest.Server, c *faketime.Clock) {
 	second := ask(t, s, "ben")
 	c.Jump(400 * time.Second)
 	answer(t, s, second)
+	do(t, s, "", "PATCH", "/v1/workspace", `{"allowance":{"basisPointsPerGrant":500,"basisPointsPerDay":500}}`)
+	do(t, s, "agent/captain", "POST", "/v1/conversations/"+second+"/credits", `{"amount":{"basisPoints":500},"reason":"`+canary+`"}`)
 	third := ask(t, s, "lea")
 	do(t, s, "agent/captain", "POST", "/v1/conversations/"+third+":claim", "{}")
 	do(t, s, "agent/captain", "POST", "/v1/conversations/"+third+":dismiss",
