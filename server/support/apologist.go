@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -97,7 +96,8 @@ func (a *apologist) start() {
 }
 
 func (a *apologist) run(ctx context.Context) {
-	for err := a.find(ctx); err != nil; err = a.find(ctx) {
+	find := func() error { return a.find(ctx) }
+	for err := contained(find); err != nil; err = contained(find) {
 		if !a.sleep(ctx, a.stoodStill(ctx, err), nil) {
 			return
 		}
@@ -206,10 +206,16 @@ func (a *apologist) sleep(ctx context.Context, until time.Time, wake <-chan stru
 // turn writes a few of the apologies of an incident. It returns how many, and whether the incident has another turn. An error is
 // the store's refusal.
 func (a *apologist) turn(ctx context.Context, r *round) (count int, again bool, err error) {
-	page, next, text, err := a.read(ctx, r)
-	if err == nil {
-		err = a.write(ctx, r, page, text)
-	}
+	var page []*storev1.AffectedRecord
+	var next string
+	err = contained(func() error {
+		var text apology.Template
+		var err error
+		if page, next, text, err = a.read(ctx, r); err != nil {
+			return err
+		}
+		return a.write(ctx, r, page, text)
+	})
 	switch {
 	case err == nil:
 		if r.after = next; next == "" {
@@ -258,7 +264,9 @@ func (a *apologist) write(ctx context.Context, r *round, page []*storev1.Affecte
 	errs := make([]error, len(page))
 	var wg sync.WaitGroup
 	for i, to := range page {
-		wg.Go(func() { errs[i] = a.writeOne(ctx, r, to.CustomerKey, text) })
+		wg.Go(func() {
+			errs[i] = contained(func() error { return a.service.apologize(ctx, r.incidentKey, to.CustomerKey, text) })
+		})
 	}
 	wg.Wait()
 	var stopped error
@@ -277,14 +285,4 @@ func (a *apologist) write(ctx context.Context, r *round, page []*storev1.Affecte
 		}
 	}
 	return stopped
-}
-
-// writeOne writes one apology. A panic is its failure.
-func (a *apologist) writeOne(ctx context.Context, r *round, key string, text apology.Template) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return a.service.apologize(ctx, r.incidentKey, key, text)
 }

@@ -109,6 +109,39 @@ func TestApologiesThatFail(t *testing.T) {
 	equal(t, "then goes on", w.progress(id), "SENT 2: 0 2 0 0 0 0")
 }
 
+// faltering is a store that panics, so often, where it reads who is affected.
+type faltering struct {
+	store.Store
+	panics int
+}
+
+func (s *faltering) Affected(ctx context.Context, workspace, incident string, state goodshipv1.ApologyState, after string, limit int) ([]*storev1.AffectedRecord, string, error) {
+	if s.panics > 0 {
+		s.panics--
+		panic("affected")
+	}
+	return s.Store.Affected(ctx, workspace, incident, state, after, limit)
+}
+
+// A panic where apologies are read keeps that incident for a minute.
+func TestApologiesThatPanic(t *testing.T) {
+	t.Parallel()
+	w := owesApologies(t)
+	id := w.declares(plain)
+	w.adds(id, affected(kim))
+	w.sendsOff(id)
+	w.store = &faltering{w.store, 1}
+	w.restart()
+	if err := support.FindApologies(w.Service, t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.goOut()
+	equal(t, "after the panic", w.progress(id), "SENDING 1: 1 0 0 0 0 0")
+	w.clock.Jump(time.Minute)
+	w.goOut()
+	equal(t, "a minute later", w.progress(id), "SENT 1: 0 1 0 0 0 0")
+}
+
 // The amount was bound when the apology was sent off: it goes out though the workspace has another currency since.
 func TestAnotherCurrencyHoldsNoApology(t *testing.T) {
 	t.Parallel()

@@ -94,12 +94,10 @@ func (w *writing) whySkip(key string) (why goodshipv1.SkipReason, err error) {
 	return goodshipv1.SkipReason_SKIP_REASON_SAME_PERSON, nil
 }
 
-// samePerson reports whether the customer has the apology under another of their keys, or gets it under one that comes first.
+// samePerson reports whether the customer has the apology under another of their keys.
 func (w *writing) samePerson(key string) (bool, error) {
-	first := true
 	for _, other := range keysOf(w.customer) {
 		if other == key {
-			first = false
 			continue
 		}
 		a, err := w.tx.Affected(w.incident.Incident.Id, other)
@@ -109,13 +107,7 @@ func (w *writing) samePerson(key string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		switch a.Apology.State {
-		case goodshipv1.ApologyState_APOLOGY_STATE_SKIPPED:
-		case goodshipv1.ApologyState_APOLOGY_STATE_PENDING:
-			if first {
-				return true, nil
-			}
-		default:
+		if state := a.Apology.State; state != goodshipv1.ApologyState_APOLOGY_STATE_PENDING && state != goodshipv1.ApologyState_APOLOGY_STATE_SKIPPED {
 			return true, nil
 		}
 	}

@@ -93,3 +93,20 @@ func (s *Service) oldestEntry(ctx context.Context, workspace string) (time.Time,
 	}
 	return s.firstTimeAfter(ctx, workspace, oldest)
 }
+
+// firstTimeAfter returns when the first entry after a position happened of which that can be said: not of one whose conversation was
+// removed since. It returns zero if there is none.
+func (s *Service) firstTimeAfter(ctx context.Context, workspace string, after int64) (time.Time, error) {
+	for limit := 1; ; limit = batchRecords {
+		entries, err := s.store.Feed(ctx, workspace, after, limit)
+		if err != nil || len(entries) == 0 {
+			return time.Time{}, err
+		}
+		for _, e := range entries {
+			if at := entryTime(e); !at.IsZero() {
+				return at, nil
+			}
+		}
+		after = entries[len(entries)-1].Position
+	}
+}

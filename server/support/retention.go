@@ -2,8 +2,6 @@ package support
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -93,16 +91,6 @@ func (k *timekeeper) swept(workspace string, w *sweep, err error) {
 		w.next = k.now().Add(asideFor)
 	}
 	w.failed = err != nil
-}
-
-// contained returns what fn does, of which a panic is a failure.
-func contained(fn func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return fn()
 }
 
 // beginRetention looks once at the settings of all workspaces.

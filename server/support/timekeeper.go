@@ -3,7 +3,9 @@ package support
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -310,4 +312,14 @@ func (k *timekeeper) relearn(ctx context.Context) (time.Time, error) {
 		}
 	}
 	return time.Time{}, failed
+}
+
+// contained returns what fn does, of which a panic is a failure.
+func contained(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn()
 }

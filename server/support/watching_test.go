@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a test waits for what must come. It decides nothing but how soon a test that fails does.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // watching is a stream without a transport: what is sent waits until it is read, as over a connection that holds nothing.
 type watching struct {

@@ -57,7 +57,7 @@ func (c *courier) start(ctx context.Context) {
 // setOut sets out on the routes that are stored, once these can be read.
 func (c *courier) setOut(ctx context.Context) {
 	for told := false; ; told = true {
-		err := c.setOutOn(ctx)
+		err := contained(func() error { return c.setOutOn(ctx) })
 		if err == nil || ctx.Err() != nil {
 			return
 		}

@@ -1,10 +1,12 @@
 package support_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -385,4 +387,63 @@ func TestProbesAreNoTries(t *testing.T) {
 			t.Errorf("after %v and 30 probes of 5 events, one counts %d tries, want at most %d", took, d.TryCount, most)
 		}
 	}
+}
+
+// torn is a store in which a message of a conversation cannot be read, or reading its log panics.
+type torn struct {
+	store.Store
+	mu           sync.Mutex
+	conversation string
+	// missing is the number of the message that is damaged, and panics how often reading more than one record is to panic.
+	missing int32
+	panics  int
+}
+
+func (s *torn) Records(ctx context.Context, workspace, conversation string, after int32, limit int) ([]*storev1.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records, err := s.Store.Records(ctx, workspace, conversation, after, limit)
+	if conversation != s.conversation {
+		return records, err
+	}
+	if s.panics > 0 && limit > 1 {
+		s.panics--
+		panic("the log")
+	}
+	for _, r := range records {
+		for _, e := range r.Events {
+			if n := e.GetMessageSent().GetNumber(); n > 0 && n == s.missing {
+				return nil, fmt.Errorf("record of message %d: %w", n, store.ErrDataLoss)
+			}
+		}
+	}
+	return records, err
+}
+
+// What is damaged in the log of a conversation that waits is a dead letter each, and what follows arrives; a panic is nothing but a pause.
+func TestADamagedEventHoldsNoneBehindIt(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	s := &torn{Store: h.store}
+	h.Close()
+	h.store = s
+	h.starts()
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	r.answers(fails(always))
+	id := h.asks(kim, "1")
+	h.says(kim, id, "2")
+	h.says(kim, id, "3")
+	h.says(kim, id, "4")
+	h.tries(e, 1)
+	s.mu.Lock()
+	s.conversation, s.missing, s.panics = id, 2, 3
+	s.mu.Unlock()
+	r.answers(nil)
+	h.settledWhile(e, time.Second)
+	h.says(kim, id, "5")
+	h.settled(e)
+	arrived := texts(r.arrived())
+	equal(t, "what arrived", arrived[strings.LastIndex(arrived, "1"):], "1 3 4 5")
+	equal(t, "log", fmt.Sprint(h.states(e)), "map[DEAD:1 DELIVERED:4]")
 }

@@ -2,8 +2,6 @@ package support
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
@@ -35,22 +33,19 @@ type landing struct {
 	err     error
 }
 
-// fly sends one event. A panic is its failure.
-func (r *route) fly(ctx context.Context, f *flight, view goodshipv1.WebhookView, m webhook.Message) (l landing) {
-	s := r.courier.service
-	l.flight = f
-	defer func() {
-		if p := recover(); p != nil {
-			l.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+// fly sends one event.
+func (r *route) fly(ctx context.Context, f *flight, view goodshipv1.WebhookView, m webhook.Message) landing {
+	s, l := r.courier.service, landing{flight: f}
+	l.err = contained(func() (err error) {
+		if l.letter, err = s.letter(ctx, r.workspace, view, f.told); err != nil {
+			return err
 		}
-	}()
-	if l.letter, l.err = s.letter(ctx, r.workspace, view, f.told); l.err != nil {
-		return l
-	}
-	m.ID, m.Time, m.Body, m.Traceparent = f.webhookID(r.id), s.now(), l.letter.body, l.letter.traceparent
-	if l.outcome = r.courier.sender.Send(ctx, m); ctx.Err() != nil && l.outcome.Failure != "" {
-		l.err = ctx.Err()
-	}
+		m.ID, m.Time, m.Body, m.Traceparent = f.webhookID(r.id), s.now(), l.letter.body, l.letter.traceparent
+		if l.outcome = r.courier.sender.Send(ctx, m); ctx.Err() != nil && l.outcome.Failure != "" {
+			return ctx.Err()
+		}
+		return nil
+	})
 	return l
 }
 
@@ -58,7 +53,7 @@ func (r *route) fly(ctx context.Context, f *flight, view goodshipv1.WebhookView,
 func again(l *lane, d *goodshipv1.WebhookDelivery) *flight {
 	f := &flight{told: told{conversation: l.conversation, revision: d.Revision}, lane: l, delivery: d, retry: true}
 	if d.EventKind == kindRemoved {
-		f.removed = d.EventTime.AsTime()
+		f.removed, f.cause = d.EventTime.AsTime(), d.RemovalCause
 	}
 	return f
 }

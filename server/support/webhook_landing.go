@@ -72,6 +72,7 @@ func (r *route) entry(l landing) *goodshipv1.WebhookDelivery {
 	if d == nil {
 		d = &goodshipv1.WebhookDelivery{
 			Id: r.deliveryID(), ConversationId: f.conversation, Revision: f.revision, WebhookId: f.webhookID(r.id), EventKind: l.letter.kind,
+			RemovalCause: f.cause,
 		}
 		if !l.letter.at.IsZero() {
 			d.EventTime = timestamppb.New(l.letter.at)

@@ -227,17 +227,22 @@ func (r *route) abandon(l *lane) {
 // follow finds what comes next in a parked lane's log. Where nothing does, the lane goes by the feed again: this is the goroutine
 // that reads the feed, so nothing that was appended meanwhile is behind what it read.
 func (r *route) follow(ctx context.Context, l *lane) error {
-	revision := l.parked.Revision
+	revision, limit := l.parked.Revision, batchRecords
 	for {
-		records, err := r.courier.service.store.Records(ctx, r.workspace, l.conversation, revision, batchRecords)
+		records, err := r.courier.service.store.Records(ctx, r.workspace, l.conversation, revision, limit)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			r.unpark(l, 0)
 			return nil
-		case errors.Is(err, store.ErrDataLoss) && r.courier.service.store.Ready() == nil:
-			r.giveUp(&goodshipv1.WebhookDelivery{Id: r.deliveryID(), ConversationId: l.conversation, Revision: revision + 1, LastTryTime: timestamppb.New(r.now())}, whyUntold(err))
-			r.unpark(l, revision)
-			return nil
+		case errors.Is(err, store.ErrDataLoss) && limit > 1: // find which is damaged
+			limit = 1
+			continue
+		case errors.Is(err, store.ErrDataLoss):
+			if err := r.skipRevision(ctx, l, revision+1, err); err != nil || l.parked == nil {
+				return err
+			}
+			revision++
+			continue
 		case err != nil:
 			return err
 		}
@@ -250,11 +255,37 @@ func (r *route) follow(ctx context.Context, l *lane) error {
 				revision = max(revision, e.Revision)
 			}
 		}
-		if len(records) < batchRecords {
+		if len(records) == 0 || len(records) < limit {
 			r.unpark(l, revision)
 			return nil
 		}
 	}
+}
+
+// skipRevision gives up a revision of a parked lane's log that is damaged, and the lane with it if no more is to be read of that;
+// unless all of the store is damaged.
+func (r *route) skipRevision(ctx context.Context, l *lane, revision int32, damage error) error {
+	s := r.courier.service.store
+	if err := s.Ready(); err != nil {
+		return err
+	}
+	newest := revision // of a head that is gone, or damaged too
+	head, err := s.Conversation(ctx, r.workspace, l.conversation)
+	switch {
+	case err == nil:
+		newest = head.Conversation.Revision
+	case !errors.Is(err, store.ErrDataLoss) && !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	d := &goodshipv1.WebhookDelivery{Id: r.deliveryID(), ConversationId: l.conversation, Revision: revision, LastTryTime: timestamppb.New(r.now())}
+	r.giveUp(d, whyUntold(damage))
+	if revision >= newest {
+		r.unpark(l, revision)
+		return nil
+	}
+	l.parked.Revision = revision
+	r.unsaved.park(l.conversation, l.parked)
+	return nil
 }
 
 // giveUp makes a delivery a dead letter.

@@ -127,15 +127,11 @@ func replayOne(tx store.Tx, endpoint, id string, now *timestamppb.Timestamp) (bo
 	return true, tx.PutParked(&storev1.ParkedRecord{EndpointId: endpoint, ConversationId: id, Delivery: d})
 }
 
-// replaySince has everything since a time sent again: the endpoint's position moves back. What waits since then is not waited for any
-// more, since it comes again; what waits for longer has nothing behind it that was sent.
+// replaySince has everything since a time sent again: the endpoint's position moves back, and its route sees to the conversations that
+// wait, which nobody else changes.
 func (s *Service) replaySince(ctx context.Context, req *goodshipv1.ReplayWebhookRequest) (int32, error) {
 	c, since := callerFrom(ctx), req.FromTime.AsTime()
 	position, err := s.replayFrom(ctx, c.Workspace, since)
-	if err != nil {
-		return 0, err
-	}
-	waiting, err := s.store.Parked(ctx, c.Workspace, req.WebhookEndpointId, "", 2*maxParked)
 	if err != nil {
 		return 0, err
 	}
@@ -146,10 +142,8 @@ func (s *Service) replaySince(ctx context.Context, req *goodshipv1.ReplayWebhook
 		}
 		progress.ReplayCount++
 		progress.Position = min(progress.Position, position)
-		for _, w := range waiting {
-			if err := unparkSince(tx, w, since); err != nil {
-				return nil, err
-			}
+		if earlier := progress.ReplayFromTime; earlier == nil || since.Before(earlier.AsTime()) {
+			progress.ReplayFromTime = req.FromTime
 		}
 		return &storev1.Receipt{}, tx.PutWebhookProgress(progress)
 	})
@@ -193,40 +187,25 @@ func (s *Service) replayFrom(ctx context.Context, workspace string, since time.T
 	return position, nil
 }
 
-// unparkSince forgets what waits for an event that happened since a time.
-func unparkSince(tx store.Tx, w *storev1.ParkedRecord, since time.Time) error {
-	p, err := tx.Parked(w.EndpointId, w.ConversationId)
-	if err != nil || p.Delivery == nil || p.Delivery.EventTime.AsTime().Before(since) {
-		return orMissing(err, nil)
-	}
-	if err := tx.RemoveDelivery(p.EndpointId, p.Delivery.Id); err != nil {
-		return err
-	}
-	return tx.RemoveParked(p.EndpointId, p.ConversationId)
-}
-
-// sweep clears the delivery log of what is old, if it is time.
+// sweep clears a page of the delivery log of what is old, if it is time.
 func (r *route) sweep(ctx context.Context) error {
 	now := r.now()
 	if now.Before(r.sweepAt) {
 		return nil
 	}
-	r.sweepAt = now.Add(sweepEvery)
-	s := r.courier.service.store
-	for before := firstIDAt(deliveryPrefix, now.Add(-feedKept)); before != ""; {
-		page, err := s.Deliveries(ctx, r.workspace, r.id, before, pruneSlice)
-		if err != nil {
-			return err
-		}
-		if before = ""; len(page) == pruneSlice {
-			before = page[len(page)-1].Id
-		}
-		page = slices.DeleteFunc(page, func(d *goodshipv1.WebhookDelivery) bool { return !isOld(d, now) })
-		if err := r.forget(ctx, page); err != nil {
-			return err
-		}
+	if r.sweepBefore == "" {
+		r.sweepBefore = firstIDAt(deliveryPrefix, now.Add(-feedKept))
 	}
-	return nil
+	page, err := r.courier.service.store.Deliveries(ctx, r.workspace, r.id, r.sweepBefore, pruneSlice)
+	if err != nil {
+		return err
+	}
+	if len(page) == pruneSlice {
+		r.sweepBefore = page[len(page)-1].Id
+	} else {
+		r.sweepBefore, r.sweepAt = "", now.Add(sweepEvery)
+	}
+	return r.forget(ctx, slices.DeleteFunc(page, func(d *goodshipv1.WebhookDelivery) bool { return !isOld(d, now) }))
 }
 
 // isOld says whether an entry older than the feed is kept no more.

@@ -36,7 +36,7 @@ type told struct {
 	conversation string
 	// revision is the event's; 0 of a removal.
 	revision int32
-	// removed is when the conversation was removed by the event, zero if it was not; and cause why, unspecified if that is to be read.
+	// removed is when the conversation was removed by the event, zero if it was not; and cause why.
 	removed time.Time
 	cause   goodshipv1.RemovalCause
 }
@@ -74,9 +74,8 @@ func (s *Service) letter(ctx context.Context, workspace string, view goodshipv1.
 func (s *Service) webhookData(ctx context.Context, workspace string, view goodshipv1.WebhookView, of told) (*goodshipv1.WebhookData, string, error) {
 	data := &goodshipv1.WebhookData{WorkspaceId: workspace, ConversationId: of.conversation}
 	if !of.removed.IsZero() {
-		var err error
-		data.Event, err = s.removalEvent(ctx, workspace, of)
-		return data, "", err
+		data.Event = removedEvent(of.removed, of.cause)
+		return data, "", nil
 	}
 	record, event, err := s.eventAt(ctx, workspace, of)
 	if err != nil {
@@ -117,38 +116,6 @@ func (s *Service) eventAt(ctx context.Context, workspace string, of told) (*stor
 		}
 	}
 	return nil, nil, store.ErrNotFound // a file that was rolled back
-}
-
-// removalEvent returns the event that says that a conversation was removed.
-func (s *Service) removalEvent(ctx context.Context, workspace string, of told) (*goodshipv1.Event, error) {
-	if of.cause == goodshipv1.RemovalCause_REMOVAL_CAUSE_UNSPECIFIED {
-		var err error
-		if of.cause, err = s.removalCause(ctx, workspace, of); err != nil {
-			return nil, err
-		}
-	}
-	return removedEvent(of.removed, of.cause), nil
-}
-
-// removalCause finds in the feed why a conversation was removed.
-func (s *Service) removalCause(ctx context.Context, workspace string, of told) (goodshipv1.RemovalCause, error) {
-	at, err := s.feedPositionAt(ctx, workspace, of.removed)
-	for err == nil {
-		var entries []store.FeedEntry
-		if entries, err = s.store.Feed(ctx, workspace, at, batchRecords); len(entries) == 0 {
-			break
-		}
-		for _, e := range entries {
-			if e.ConversationID == of.conversation && !e.RemoveTime.IsZero() {
-				return e.RemovalCause, nil
-			}
-		}
-		at = entries[len(entries)-1].Position
-	}
-	if err == nil || errors.Is(err, store.ErrFeedPruned) {
-		err = errNothingToTell
-	}
-	return 0, err
 }
 
 // eventKind returns the name of an event's kind, as in message_sent; empty if it is of none that this server knows.
@@ -211,38 +178,6 @@ func messageOf(e *goodshipv1.Event) *goodshipv1.Message {
 		return k.DeliveryReported.Message
 	}
 	return nil
-}
-
-// feedPositionAt returns the position of a workspace's feed behind which everything is from a time on.
-func (s *Service) feedPositionAt(ctx context.Context, workspace string, t time.Time) (int64, error) {
-	low, high, err := s.store.FeedEnds(ctx, workspace)
-	for err == nil && low < high {
-		middle := low + (high-low)/2
-		var at time.Time
-		if at, err = s.firstTimeAfter(ctx, workspace, middle); at.IsZero() || !at.Before(t) {
-			high = middle
-		} else {
-			low = middle + 1
-		}
-	}
-	return low, err
-}
-
-// firstTimeAfter returns when the first entry after a position happened of which that can be said: not of one whose conversation was
-// removed since. It returns zero if there is none.
-func (s *Service) firstTimeAfter(ctx context.Context, workspace string, after int64) (time.Time, error) {
-	for limit := 1; ; limit = batchRecords {
-		entries, err := s.store.Feed(ctx, workspace, after, limit)
-		if err != nil || len(entries) == 0 {
-			return time.Time{}, err
-		}
-		for _, e := range entries {
-			if at := entryTime(e); !at.IsZero() {
-				return at, nil
-			}
-		}
-		after = entries[len(entries)-1].Position
-	}
 }
 
 // entryTime returns when what an entry of a feed tells happened; zero if its conversation was removed since.

@@ -245,3 +245,71 @@ func TestTriedAndThenRemoved(t *testing.T) {
 		}
 	}
 }
+
+// A conversation that goes by its log when a replay comes is told again what it was told since then, too.
+func TestReplaySinceOfWhatGoesByItsLog(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	id := h.asks(kim, "1")
+	h.settled(e)
+	h.clock.Jump(time.Second)
+	since := h.clock.Now()
+	asked, release := make(chan struct{}), make(chan struct{})
+	failed := false
+	r.answers(func(a arrival) int { // one at a time, since it is one conversation
+		switch text := a.Data.Event.GetMessageSent().GetMessage().GetText(); {
+		case text == "2" && !failed:
+			failed = true
+			return http.StatusInternalServerError
+		case text == "4":
+			close(asked)
+			<-release
+		}
+		return http.StatusNoContent
+	})
+	for _, text := range []string{"2", "3", "4"} {
+		h.says(kim, id, text)
+	}
+	h.tries(e, 1)
+	h.tries(e, 2)
+	<-asked
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayAt(e, since))
+	r.answers(nil)
+	close(release)
+	h.settledWhile(e, time.Second)
+	h.says(kim, id, "5")
+	h.settled(e)
+	equal(t, "what arrived", texts(r.arrived()), "1 2 2 3 4 2 3 4 5")
+	equal(t, "waiting", h.now(e).RetryingCount, 0)
+	log := h.deliveries(e)
+	if slices.ContainsFunc(log, func(d *goodshipv1.WebhookDelivery) bool {
+		return d.State != goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_DELIVERED
+	}) {
+		t.Errorf("the log is %v", log)
+	}
+}
+
+// A replay of an endpoint that is disabled is made when it is enabled, from the earliest of several times.
+func TestReplayWhileDisabled(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	since := h.clock.Now()
+	r.answers(fails(always))
+	id := h.asks(kim, "1")
+	h.says(kim, id, "2")
+	h.tries(e, 1)
+	h.switched(e, goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_DISABLED)
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayAt(e, since))
+	h.clock.Jump(time.Second)
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayAt(e, h.clock.Now()))
+	r.answers(nil)
+	count := len(r.arrived())
+	h.switched(e, goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_ENABLED)
+	h.settled(e) // at once: it waits for no next try
+	equal(t, "what arrived", texts(r.arrived()[count:]), "1 2")
+	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:2]")
+}

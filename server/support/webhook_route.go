@@ -78,6 +78,8 @@ type route struct {
 	// delivery log is cleared of what is old.
 	probeAt, paused, sweepAt time.Time
 	pause                    time.Duration
+	// sweepBefore is where the log is cleared on, empty between two times.
+	sweepBefore string
 	// latest is the time in the newest id of an entry of the log.
 	latest time.Time
 }
@@ -119,7 +121,7 @@ func (r *route) now() time.Time { return r.courier.service.store.Now() }
 // run goes the route until it is over, or the context is done.
 func (r *route) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := r.serve(ctx)
+		err := contained(func() error { return r.serve(ctx) })
 		switch {
 		case ctx.Err() != nil:
 			return

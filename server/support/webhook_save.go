@@ -2,8 +2,10 @@ package support
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -20,6 +22,8 @@ type unsaved struct {
 	// parked are by what they stand under; nil ones are removed.
 	parked map[string]*storev1.ParkedRecord
 	log    []*goodshipv1.WebhookDelivery
+	// forgotten are the ids of entries of the log that are removed.
+	forgotten []string
 	// progress says that whether the endpoint is down is another, and gone that it wants no more.
 	progress, gone bool
 }
@@ -32,7 +36,7 @@ func (u *unsaved) park(id string, p *storev1.ParkedRecord) {
 }
 
 func (u *unsaved) empty() bool {
-	return len(u.parked) == 0 && len(u.log) == 0 && !u.progress && !u.gone
+	return len(u.parked) == 0 && len(u.log) == 0 && len(u.forgotten) == 0 && !u.progress && !u.gone
 }
 
 // save stores what happened, in one unit. It returns errStale if somebody else stored something of the route meanwhile.
@@ -83,6 +87,11 @@ func (r *route) put(tx store.Tx, progress *storev1.WebhookProgressRecord) error 
 			return err
 		}
 	}
+	for _, id := range r.unsaved.forgotten {
+		if err := tx.RemoveDelivery(r.id, id); err != nil {
+			return err
+		}
+	}
 	return tx.PutWebhookProgress(progress)
 }
 
@@ -122,8 +131,11 @@ func (r *route) load(ctx context.Context) error {
 	r.lanes, r.replays, r.through = map[string]*lane{}, map[string]*storev1.ParkedRecord{}, map[string]int32{}
 	r.unsaved, r.owes, r.failing = unsaved{}, false, map[string]struct{}{}
 	r.flights, r.retries, r.landed = 0, 0, make(chan landing, maxFlights)
-	r.probeAt, r.sweepAt = r.now(), r.now()
-	return r.loadParked(ctx)
+	r.probeAt, r.sweepAt, r.sweepBefore = r.now(), r.now(), ""
+	if err = r.loadParked(ctx); err == nil {
+		err = r.rewind(ctx)
+	}
+	return err
 }
 
 func (r *route) loadParked(ctx context.Context) error {
@@ -147,4 +159,53 @@ func (r *route) loadParked(ctx context.Context) error {
 		}
 		after = page[len(page)-1].ConversationId
 	}
+}
+
+// rewind has what waits told by the feed again where something of it was told since the time of a replay.
+func (r *route) rewind(ctx context.Context) error {
+	if r.progress.ReplayFromTime == nil {
+		return nil
+	}
+	since := r.progress.ReplayFromTime.AsTime()
+	for id, p := range r.replays {
+		if !p.Delivery.EventTime.AsTime().Before(since) {
+			delete(r.replays, id)
+			r.unsaved.park(id, nil)
+			r.unsaved.forgotten = append(r.unsaved.forgotten, p.Delivery.Id)
+		}
+	}
+	for _, l := range r.lanes {
+		if l.parked == nil {
+			continue
+		}
+		last, err := r.lastTried(ctx, l.parked)
+		if err != nil {
+			return err
+		}
+		if last.Before(since) {
+			continue
+		}
+		if d := l.parked.Delivery; d != nil {
+			r.unsaved.forgotten = append(r.unsaved.forgotten, d.Id)
+		}
+		r.unpark(l, 0)
+	}
+	r.progress.ReplayFromTime, r.unsaved.progress = nil, true
+	return nil
+}
+
+// lastTried returns when the last event happened that was tried of a parked conversation; zero if none was, or it cannot be read.
+func (r *route) lastTried(ctx context.Context, p *storev1.ParkedRecord) (time.Time, error) {
+	if p.Delivery != nil {
+		return p.Delivery.EventTime.AsTime(), nil
+	}
+	s := r.courier.service
+	_, event, err := s.eventAt(ctx, r.workspace, told{conversation: p.ConversationId, revision: p.Revision})
+	switch {
+	case err == nil:
+		return event.CreateTime.AsTime(), nil
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDataLoss) && s.store.Ready() == nil:
+		return time.Time{}, nil
+	}
+	return time.Time{}, err
 }

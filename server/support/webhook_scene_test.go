@@ -100,7 +100,7 @@ func (r *receiver) awaits(count int) []arrival {
 		}
 		select {
 		case <-r.news:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			r.t.Fatalf("got %d webhooks, want %d: %s", len(r.arrived()), count, story(r.arrived()))
 		}
 	}
@@ -175,7 +175,7 @@ func (h *hooks) until(what string, holds func() bool) {
 // untilWhile is until while time passes, in steps.
 func (h *hooks) untilWhile(what string, step time.Duration, holds func() bool) {
 	h.t.Helper()
-	for end := time.After(20 * time.Second); !holds(); {
+	for end := time.After(patience); !holds(); {
 		select {
 		case <-h.units:
 		case <-time.After(5 * time.Millisecond):

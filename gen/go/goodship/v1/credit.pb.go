@@ -245,7 +245,7 @@ type Credit struct {
 	ConversationId string `protobuf:"bytes,3,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
 	// What it is worth.
 	Amount *CreditAmount `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
-	// Why it was granted, as the customer sees it; absent once the customer was erased.
+	// Why it was granted, as the customer sees it; absent of an incident's, where the apology says why, and once the customer was erased.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How it stands.
 	State CreditState `protobuf:"varint,6,opt,name=state,proto3,enum=goodship.v1.CreditState" json:"state,omitempty"`

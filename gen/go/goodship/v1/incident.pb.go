@@ -167,7 +167,7 @@ const (
 	SkipReason_SKIP_REASON_BILL_IS_FREE SkipReason = 2
 	// The text cannot be made for them: an attribute that it needs is missing, or it gets too long.
 	SkipReason_SKIP_REASON_TEXT SkipReason = 3
-	// They signed in since as a customer who is affected too, and who gets it.
+	// They became, with others who are affected, one customer, of whom another one gets it.
 	SkipReason_SKIP_REASON_SAME_PERSON SkipReason = 4
 )
 

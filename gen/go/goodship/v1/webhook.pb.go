@@ -383,7 +383,9 @@ type WebhookDelivery struct {
 	// When it is tried again; only while RETRYING.
 	NextTryTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_try_time,json=nextTryTime,proto3" json:"next_try_time,omitempty"`
 	// Of MISSED: how many entries of the workspace's feed it stands for.
-	MissedCount   int32 `protobuf:"varint,13,opt,name=missed_count,json=missedCount,proto3" json:"missed_count,omitempty"`
+	MissedCount int32 `protobuf:"varint,13,opt,name=missed_count,json=missedCount,proto3" json:"missed_count,omitempty"`
+	// Of `conversation_removed`: why it was.
+	RemovalCause  RemovalCause `protobuf:"varint,14,opt,name=removal_cause,json=removalCause,proto3,enum=goodship.v1.RemovalCause" json:"removal_cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +509,13 @@ func (x *WebhookDelivery) GetMissedCount() int32 {
 		return x.MissedCount
 	}
 	return 0
+}
+
+func (x *WebhookDelivery) GetRemovalCause() RemovalCause {
+	if x != nil {
+		return x.RemovalCause
+	}
+	return RemovalCause_REMOVAL_CAUSE_UNSPECIFIED
 }
 
 // WebhookPayload is the body of a delivery, in the JSON of protobuf, less than 20 KB.
@@ -660,7 +669,7 @@ var File_goodship_v1_webhook_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_webhook_proto_rawDesc = "" +
 	"\n" +
-	"\x19goodship/v1/webhook.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17goodship/v1/event.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x06\n" +
+	"\x19goodship/v1/webhook.proto\x12\vgoodship.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19goodship/v1/erasure.proto\x1a\x17goodship/v1/event.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x06\n" +
 	"\x0fWebhookEndpoint\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12\x1d\n" +
 	"\x03uri\x18\x02 \x01(\tB\v\xe0A\x02\xbaH\x05r\x03(\x80\x10R\x03uri\x129\n" +
@@ -679,7 +688,7 @@ const file_goodship_v1_webhook_proto_rawDesc = "" +
 	"createTime\x12@\n" +
 	"\vupdate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"updateTime\x12Z\n" +
-	"\x19former_secret_expire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x16formerSecretExpireTime\"\xd4\x04\n" +
+	"\x19former_secret_expire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x16formerSecretExpireTime\"\x99\x05\n" +
 	"\x0fWebhookDelivery\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12,\n" +
 	"\x0fconversation_id\x18\x02 \x01(\tB\x03\xe0A\x03R\x0econversationId\x12\x1f\n" +
@@ -698,7 +707,8 @@ const file_goodship_v1_webhook_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\teventTime\x12C\n" +
 	"\rlast_try_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vlastTryTime\x12C\n" +
 	"\rnext_try_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vnextTryTime\x12&\n" +
-	"\fmissed_count\x18\r \x01(\x05B\x03\xe0A\x03R\vmissedCount\"\x8c\x01\n" +
+	"\fmissed_count\x18\r \x01(\x05B\x03\xe0A\x03R\vmissedCount\x12C\n" +
+	"\rremoval_cause\x18\x0e \x01(\x0e2\x19.goodship.v1.RemovalCauseB\x03\xe0A\x03R\fremovalCause\"\x8c\x01\n" +
 	"\x0eWebhookPayload\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x128\n" +
 	"\ttimestamp\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x12,\n" +
@@ -748,7 +758,8 @@ var file_goodship_v1_webhook_proto_goTypes = []any{
 	(*WebhookPayload)(nil),        // 5: goodship.v1.WebhookPayload
 	(*WebhookData)(nil),           // 6: goodship.v1.WebhookData
 	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*Event)(nil),                 // 8: goodship.v1.Event
+	(RemovalCause)(0),             // 8: goodship.v1.RemovalCause
+	(*Event)(nil),                 // 9: goodship.v1.Event
 }
 var file_goodship_v1_webhook_proto_depIdxs = []int32{
 	0,  // 0: goodship.v1.WebhookEndpoint.view:type_name -> goodship.v1.WebhookView
@@ -761,14 +772,15 @@ var file_goodship_v1_webhook_proto_depIdxs = []int32{
 	7,  // 7: goodship.v1.WebhookDelivery.event_time:type_name -> google.protobuf.Timestamp
 	7,  // 8: goodship.v1.WebhookDelivery.last_try_time:type_name -> google.protobuf.Timestamp
 	7,  // 9: goodship.v1.WebhookDelivery.next_try_time:type_name -> google.protobuf.Timestamp
-	7,  // 10: goodship.v1.WebhookPayload.timestamp:type_name -> google.protobuf.Timestamp
-	6,  // 11: goodship.v1.WebhookPayload.data:type_name -> goodship.v1.WebhookData
-	8,  // 12: goodship.v1.WebhookData.event:type_name -> goodship.v1.Event
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 10: goodship.v1.WebhookDelivery.removal_cause:type_name -> goodship.v1.RemovalCause
+	7,  // 11: goodship.v1.WebhookPayload.timestamp:type_name -> google.protobuf.Timestamp
+	6,  // 12: goodship.v1.WebhookPayload.data:type_name -> goodship.v1.WebhookData
+	9,  // 13: goodship.v1.WebhookData.event:type_name -> goodship.v1.Event
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_webhook_proto_init() }
@@ -776,6 +788,7 @@ func file_goodship_v1_webhook_proto_init() {
 	if File_goodship_v1_webhook_proto != nil {
 		return
 	}
+	file_goodship_v1_erasure_proto_init()
 	file_goodship_v1_event_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

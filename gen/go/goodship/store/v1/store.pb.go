@@ -1708,9 +1708,11 @@ type WebhookProgressRecord struct {
 	// How many probes failed since then.
 	ProbeCount int32 `protobuf:"varint,4,opt,name=probe_count,json=probeCount,proto3" json:"probe_count,omitempty"`
 	// Counts the replays that moved the position back: whoever was further begins again.
-	ReplayCount   int32 `protobuf:"varint,5,opt,name=replay_count,json=replayCount,proto3" json:"replay_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ReplayCount int32 `protobuf:"varint,5,opt,name=replay_count,json=replayCount,proto3" json:"replay_count,omitempty"`
+	// Since when what was told is told again, also of the conversations that wait: that is still to be seen to. Absent if nothing is.
+	ReplayFromTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=replay_from_time,json=replayFromTime,proto3" json:"replay_from_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WebhookProgressRecord) Reset() {
@@ -1776,6 +1778,13 @@ func (x *WebhookProgressRecord) GetReplayCount() int32 {
 		return x.ReplayCount
 	}
 	return 0
+}
+
+func (x *WebhookProgressRecord) GetReplayFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReplayFromTime
+	}
+	return nil
 }
 
 // ParkedRecord is a conversation of which an endpoint did not take an event: what follows in it waits behind that one. Or it is a
@@ -2058,7 +2067,7 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\rWebhookSecret\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\xd1\x01\n" +
+	"expireTime\"\x97\x02\n" +
 	"\x15WebhookProgressRecord\x12\x1f\n" +
 	"\vendpoint_id\x18\x01 \x01(\tR\n" +
 	"endpointId\x12\x1a\n" +
@@ -2066,7 +2075,8 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\tdown_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdownTime\x12\x1f\n" +
 	"\vprobe_count\x18\x04 \x01(\x05R\n" +
 	"probeCount\x12!\n" +
-	"\freplay_count\x18\x05 \x01(\x05R\vreplayCount\"\xae\x01\n" +
+	"\freplay_count\x18\x05 \x01(\x05R\vreplayCount\x12D\n" +
+	"\x10replay_from_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0ereplayFromTime\"\xae\x01\n" +
 	"\fParkedRecord\x12\x1f\n" +
 	"\vendpoint_id\x18\x01 \x01(\tR\n" +
 	"endpointId\x12'\n" +
@@ -2185,14 +2195,15 @@ var file_goodship_store_v1_store_proto_depIdxs = []int32{
 	21, // 40: goodship.store.v1.WebhookEndpointRecord.secrets:type_name -> goodship.store.v1.WebhookSecret
 	29, // 41: goodship.store.v1.WebhookSecret.expire_time:type_name -> google.protobuf.Timestamp
 	29, // 42: goodship.store.v1.WebhookProgressRecord.down_time:type_name -> google.protobuf.Timestamp
-	46, // 43: goodship.store.v1.ParkedRecord.delivery:type_name -> goodship.v1.WebhookDelivery
-	47, // 44: goodship.store.v1.ErasureRecord.erasure:type_name -> goodship.v1.Erasure
-	48, // 45: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	29, // 43: goodship.store.v1.WebhookProgressRecord.replay_from_time:type_name -> google.protobuf.Timestamp
+	46, // 44: goodship.store.v1.ParkedRecord.delivery:type_name -> goodship.v1.WebhookDelivery
+	47, // 45: goodship.store.v1.ErasureRecord.erasure:type_name -> goodship.v1.Erasure
+	48, // 46: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_store_proto_init() }
