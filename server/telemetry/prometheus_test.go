@@ -155,13 +155,18 @@ func TestOperatingSaysWhatThereIs(t *testing.T) {
 	s := serve(t, start(t, t.Output()), servertest.WithClock(c))
 	play(t, s, c)
 	document := read(t, "../../docs/operating.md")
-	said, there := map[string]bool{}, map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.]+\\.[a-z_.]+)` \\| (histogram|counter|gauge)(, s)? ").FindAllStringSubmatch(document, -1) {
+	said, there, labels := map[string]bool{}, map[string]bool{}, names.FindAllString(scrape(t, s), -1)
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.]+\\.[a-z_.]+)` \\| (histogram|counter|gauge)(, s)? \\|([^|]*)\\|").FindAllStringSubmatch(document, -1) {
 		name := strings.ReplaceAll(row[1], ".", "_")
 		if row[3] != "" {
 			name += "_seconds"
 		}
 		said[name] = true
+		for _, attribute := range regexp.MustCompile("`((goodship|rpc|http)\\.[a-z_.]+)`").FindAllStringSubmatch(row[4], -1) {
+			if label := strings.ReplaceAll(attribute[1], ".", "_"); !slices.Contains(labels, label) {
+				t.Errorf("%s has no %s", name, label)
+			}
+		}
 	}
 	for _, kind := range regexp.MustCompile(`(?m)^# TYPE ((goodship|rpc|http)_\S+) `).FindAllStringSubmatch(scrape(t, s), -1) {
 		there[kind[1]] = true

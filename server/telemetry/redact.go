@@ -23,8 +23,9 @@ var allowed = attribute.NewAllowKeysFilter(
 	"rpc.system.name", "rpc.method", "rpc.response.status_code", "error.type", "exception.type",
 	// Ours.
 	"goodship.workspace.id", "goodship.conversation.id", "goodship.caller", "goodship.promise.state",
-	"goodship.store.replayed", "goodship.store.commit.batch",
+	"goodship.credit.event", "goodship.webhook.taken", "goodship.store.replayed", "goodship.store.commit.batch",
 	// Log records.
+	"workspace", "conversation", "revision", "credit", "endpoint", "position", "erasure",
 	"method", "incident", "stack", "version", "grpc", "rest", "admin", "listener", "limit", "is", "refused",
 )
 
