@@ -31,7 +31,7 @@ func mayCall(m *method, fullMethod string, caller support.Caller) error {
 	}
 	needed := strings.TrimPrefix(scope.String(), "SCOPE_")
 	return fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_SCOPE_MISSING,
-		"%s needs a key with the scope %s, which this key lacks. Use one that has it.", methodName(fullMethod), needed).
+		"%s needs a key with the scope %s, which this key lacks. Use one that has it, or make one with CreateApiKey.", methodName(fullMethod), needed).
 		With("scope", needed)
 }
 

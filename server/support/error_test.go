@@ -104,8 +104,9 @@ var aboutIncidents = map[string]provocation{
 		return &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: token}
 	}, "Aborted PREVIEW_CHANGED"},
 	"ABOVE_INCIDENT_CEILING": {lea, (*world).declaresForKim, func(w *world, id string) proto.Message {
+		token := w.previews(id).PreviewToken
 		w.updates(&goodshipv1.Workspace{IncidentCeiling: &goodshipv1.IncidentCeiling{Money: euros(1, 0).GetMoney()}}, "incident_ceiling")
-		return &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: w.previews(id).PreviewToken}
+		return &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: token}
 	}, "PermissionDenied ABOVE_INCIDENT_CEILING ceiling=1.00 EUR limit=money total=5.00 EUR"},
 	"APOLOGY_SENT": {lea, (*world).declaresForKim, func(w *world, id string) proto.Message {
 		w.sendsOff(id)

@@ -262,5 +262,6 @@ func (s *Service) affected(ctx context.Context, workspace, incidentID, key strin
 // end tells that this was all.
 func (e *export) end() error {
 	item := &goodshipv1.ExportCustomerResponse{Item: &goodshipv1.ExportCustomerResponse_End{End: &goodshipv1.ExportEnd{ItemCount: e.at.count}}}
-	return e.tell(item, exportPlace{part: exported})
+	item.Cursor = e.seal(e.at) // behind which it comes again
+	return e.send(item)
 }

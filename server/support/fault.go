@@ -73,7 +73,7 @@ func noAgent(id string) error {
 
 func noCustomer(id string) error {
 	return fault.New(codes.NotFound, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_NOT_FOUND,
-		"The directory has no such customer. A backend makes one with UpsertCustomer.").With("customer_id", id)
+		"The directory has no such customer: they are not known here, or were erased. A backend makes one with UpsertCustomer.").With("customer_id", id)
 }
 
 func etagMismatch() error {

@@ -107,7 +107,7 @@ func badText(violations []apology.Violation) error {
 		told = append(told, &errdetails.BadRequest_FieldViolation{Field: field, Description: v.Description})
 	}
 	return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
-		"The apology cannot be sent as it is, for %d reasons: the violations tell each. Change that with UpdateIncident, and preview it again.", len(violations)).Violations(told...)
+		"The apology cannot be sent as it is: each violation tells why, and what to change (the incident with UpdateIncident, the workspace with UpdateWorkspace). Then preview it again.").Violations(told...)
 }
 
 // leads refuses an agent who was a leader when the call came.

@@ -120,7 +120,8 @@ func newAdding(tx store.Tx, r *storev1.IncidentRecord) (*adding, error) {
 	return a, nil
 }
 
-// add adds the customer with an index, or replaces the attributes of one whose apology is not written.
+// add adds the customer with an index, or replaces the attributes of one whose apology is not written. Who was skipped for what may be
+// another by now has it written after all.
 func (a *adding) add(i int, named *goodshipv1.AffectedCustomer) error {
 	customer, err := knownCustomer(a.tx, named.CustomerId)
 	if err != nil {
@@ -130,7 +131,8 @@ func (a *adding) add(i int, named *goodshipv1.AffectedCustomer) error {
 	if err != nil {
 		return err
 	}
-	if there != nil && there.Apology.State != goodshipv1.ApologyState_APOLOGY_STATE_PENDING {
+	skipped := there != nil && mayHaveIt(there.Apology)
+	if there != nil && !skipped && there.Apology.State != goodshipv1.ApologyState_APOLOGY_STATE_PENDING {
 		return nil
 	}
 	attributes := maps.Clone(named.Attributes)
@@ -144,10 +146,14 @@ func (a *adding) add(i int, named *goodshipv1.AffectedCustomer) error {
 		return err
 	}
 	switch {
-	case there == nil && sentOff(a.incident) && !a.incident.Incident.SettleByTime.AsTime().After(a.tx.Now()):
+	case (there == nil || skipped) && sentOff(a.incident) && !a.incident.Incident.SettleByTime.AsTime().After(a.tx.Now()):
 		return fault.Field(fmt.Sprintf("customers[%d].customer_id", i), "comes after settle_by_time, by which the apology promises the credit: declare another incident for those who come now")
 	case there == nil:
 		there = a.begin(customer)
+	case skipped:
+		a.added++
+		there.Apology.SkipReason = goodshipv1.SkipReason_SKIP_REASON_UNSPECIFIED
+		moveApology(a.incident, there, goodshipv1.ApologyState_APOLOGY_STATE_PENDING, a.tx.Now())
 	case maps.Equal(there.Attributes, attributes):
 		return nil
 	}
@@ -155,6 +161,15 @@ func (a *adding) add(i int, named *goodshipv1.AffectedCustomer) error {
 	countAttributes(a.incident, attributes, 1)
 	there.Attributes, a.changed = attributes, true
 	return a.tx.PutAffected(there)
+}
+
+// mayHaveIt reports whether a customer was skipped for what may be another by now: their attributes, or what they are owed.
+func mayHaveIt(a *goodshipv1.Apology) bool {
+	switch a.SkipReason {
+	case goodshipv1.SkipReason_SKIP_REASON_TEXT, goodshipv1.SkipReason_SKIP_REASON_BILL_IS_FREE:
+		return a.State == goodshipv1.ApologyState_APOLOGY_STATE_SKIPPED
+	}
+	return false
 }
 
 // affectedAs returns the record of a customer whom an incident touched, also one of a visitor who signed in as them; nil if there

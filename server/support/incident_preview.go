@@ -45,6 +45,9 @@ func (s *Service) PreviewApology(ctx context.Context, req *goodshipv1.PreviewApo
 	if err := s.checkDraft(ctx, workspace, d); err != nil {
 		return nil, err
 	}
+	if err := belowCeiling(settings, r.Incident.Credit, d.count); err != nil {
+		return nil, err
+	}
 	reply := &goodshipv1.PreviewApologyResponse{Count: d.count, Total: d.total, PreviewToken: s.store.Sealer().Seal(previewPurpose(workspace), d.sum())}
 	reply.Samples, err = s.samples(ctx, workspace, d)
 	return reply, err

@@ -127,7 +127,7 @@ func TestSendApology(t *testing.T) {
 		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"text", "what_we_did"}}}, "FailedPrecondition APOLOGY_SENT fields=what_we_did")
 	equal(t, "what is for us changes", w.amends(id, &goodshipv1.IncidentUpdate{WhatWeDid: "Fixed"}, "what_we_did").WhatWeDid, "Fixed")
 	w.updates(&goodshipv1.Workspace{}, "incident_ceiling")
-	w.refuses(lea, &goodshipv1.SendApologyRequest{IncidentId: other, PreviewToken: w.previews(other).PreviewToken}, "PermissionDenied ABOVE_INCIDENT_CEILING ceiling=0.00 EUR limit=money total=5.00 EUR")
+	w.refuses(lea, &goodshipv1.PreviewApologyRequest{IncidentId: other}, "PermissionDenied ABOVE_INCIDENT_CEILING ceiling=0.00 EUR limit=money total=5.00 EUR")
 }
 
 func TestAnApologyOfBasisPoints(t *testing.T) {
@@ -139,7 +139,7 @@ func TestAnApologyOfBasisPoints(t *testing.T) {
 		return id
 	}
 	tooMuch, half := declare(5001), declare(5000)
-	w.refuses(lea, &goodshipv1.SendApologyRequest{IncidentId: tooMuch, PreviewToken: w.previews(tooMuch).PreviewToken},
+	w.refuses(lea, &goodshipv1.PreviewApologyRequest{IncidentId: tooMuch},
 		"PermissionDenied ABOVE_INCIDENT_CEILING ceiling=5000 limit=basis_points total=5001")
 	if total := w.previews(half).Total; total != nil {
 		t.Errorf("got a total of %v, want none", total)
@@ -147,11 +147,22 @@ func TestAnApologyOfBasisPoints(t *testing.T) {
 	w.updates(&goodshipv1.Workspace{LeaderAllowance: allowance(nil, nil, 10_000, 10_000)}, "leader_allowance")
 	conv := w.opens(kim, "It skips")
 	w.claims(lea, conv)
-	do[*goodshipv1.Credit](w, lea, &goodshipv1.GrantCreditRequest{ConversationId: conv, Amount: points(5001), Reason: "It skipped"})
+	before := do[*goodshipv1.Credit](w, lea, &goodshipv1.GrantCreditRequest{ConversationId: conv, Amount: points(5001), Reason: "It skipped"})
 	w.sendsOff(half)
 	w.goOut()
 	equal(t, "outcome", w.progress(half), "SENT 2: 0 1 0 0 0 1")
 	equal(t, "whose bill is free already", w.apologyTo(half, kim).SkipReason, goodshipv1.SkipReason_SKIP_REASON_BILL_IS_FREE)
 	equal(t, "no conversation", w.apologyTo(half, kim).ConversationId+w.apologyTo(half, kim).CreditId, "")
 	equal(t, "nor half of one", len(do[*goodshipv1.ListConversationsResponse](w, kim, &goodshipv1.ListConversationsRequest{}).Conversations), 1)
+
+	equal(t, "added again, for nothing", w.adds(half, affected(kim), affected(lou)), "2 1 2")
+	w.goOut()
+	equal(t, "still", w.progress(half), "SENT 2: 0 1 0 0 0 1")
+	equal(t, "the bill was sent", told(w.settles(bill(before.Id, "invoice 1"))), "SETTLED")
+	equal(t, "added again", w.adds(half, affected(kim), affected(lou)), "2 1 2")
+	equal(t, "going out again", w.progress(half), "SENDING 2: 1 1 0 0 0 0")
+	w.goOut()
+	equal(t, "in the end", w.progress(half), "SENT 2: 0 2 0 0 0 0")
+	equal(t, "no reason any more", w.apologyTo(half, kim).SkipReason, goodshipv1.SkipReason_SKIP_REASON_UNSPECIFIED)
+	equal(t, "and once", w.adds(half, affected(kim), affected(lou)), "2 0 2")
 }

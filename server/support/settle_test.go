@@ -21,15 +21,15 @@ func TestSettleCredits(t *testing.T) {
 	missing := "cred_" + strings.Repeat("0", 26)
 	reply := do[*goodshipv1.SettleCreditsResponse](w, backend, &goodshipv1.SettleCreditsRequest{Settlements: []*goodshipv1.Settlement{
 		bill(a.Id, "invoice 1"), refuse(b.Id, "No such account"), bill(missing, "invoice 1"), bill(a.Id, "invoice 1"), bill(a.Id, "invoice 2"),
-		refuse(b.Id, "No such account"), bill(c.Id, "invoice 1"), refuse(a.Id, "invoice 1"), bill(b.Id, "No such account"),
+		refuse(b.Id, "No such account"), bill(c.Id, "invoice 1"), refuse(a.Id, "invoice 1"), bill(b.Id, "No such account"), bill("no id", "invoice 1"),
 	}})
 	var got []string
 	for i, r := range reply.Results {
-		equal(t, "credit of result "+fmt.Sprint(i), r.CreditId, []string{a.Id, b.Id, missing, a.Id, a.Id, b.Id, c.Id, a.Id, b.Id}[i])
+		equal(t, "credit of result "+fmt.Sprint(i), r.CreditId, []string{a.Id, b.Id, missing, a.Id, a.Id, b.Id, c.Id, a.Id, b.Id, "no id"}[i])
 		got = append(got, told(r))
 	}
 	equal(t, "results", strings.Join(got, ", "), "SETTLED, REFUSED, NotFound CREDIT_NOT_FOUND, SETTLED, FailedPrecondition CREDIT_NOT_PENDING state=SETTLED, "+
-		"REFUSED, SETTLED, FailedPrecondition CREDIT_NOT_PENDING state=SETTLED, FailedPrecondition CREDIT_NOT_PENDING state=REFUSED")
+		"REFUSED, SETTLED, FailedPrecondition CREDIT_NOT_PENDING state=SETTLED, FailedPrecondition CREDIT_NOT_PENDING state=REFUSED, NotFound CREDIT_NOT_FOUND")
 	events := strings.Fields(w.story(id))[7:]
 	equal(t, "settled events", strings.Count(list(events), "credit_settled"), 2)
 	equal(t, "refused events", strings.Count(list(events), "credit_refused"), 1)

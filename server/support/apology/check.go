@@ -150,7 +150,11 @@ func (f Facts) checkField(field string) []Violation {
 		return []Violation{refused("No customer has the attribute {%s}. Add it to those affected, or write one of: %s.", field, f.known())}
 	}
 	if missing := f.Affected - have; missing > 0 {
-		v := refused("{%s} has no value for %d of %d customers. Add it to them, or leave the field out.", field, missing, f.Affected)
+		how := "Add them again with it"
+		if field == Name {
+			how = "Give them a display_name with UpsertCustomer and add them again"
+		}
+		v := refused("{%s} has no value for %d of %d customers. %s, or leave the field out.", field, missing, f.Affected, how)
 		v.Missing = field
 		return []Violation{v}
 	}

@@ -79,7 +79,8 @@ func TestSomeHaveNoValue(t *testing.T) {
 	got := parse(t, "{credit} {plan}"+rest).Check(facts())
 	equal(t, "violations", len(got), 1)
 	equal(t, "who misses it is known of", got[0].Missing, "plan")
-	equal(t, "what it says", got[0].Description, "{plan} has no value for 1 of 3 customers. Add it to them, or leave the field out.")
+	equal(t, "what it says", got[0].Description, "{plan} has no value for 1 of 3 customers. Add them again with it, or leave the field out.")
+	equal(t, "of a name", strings.Contains(parse(t, "{credit} {name}"+rest).Check(facts())[0].Description, "with UpsertCustomer"), true)
 }
 
 func TestAnUnknownFieldTellsTheKnown(t *testing.T) {

@@ -5,11 +5,10 @@ import (
 	"strings"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
-	"golang.org/x/text/currency"
+	"github.com/goodship/goodship/server/support/rules"
 )
 
-// Words returns a credit in words: `5.00 EUR`, with as many decimals as the currency usually has, or more if the amount has
-// them; or `12.5 % of your next bill`.
+// Words returns a credit in words: `5.00 EUR`, with as many decimals as the currency has, or more if the amount has them; or `12.5 % of your next bill`.
 func Words(c *goodshipv1.CreditAmount) string {
 	if m := c.GetMoney(); m != nil {
 		return number(c) + " " + m.CurrencyCode
@@ -20,7 +19,7 @@ func Words(c *goodshipv1.CreditAmount) string {
 // number returns a credit's amount of money, or its percentage, as it is written.
 func number(c *goodshipv1.CreditAmount) string {
 	if m := c.GetMoney(); m != nil {
-		return trimZeros(fmt.Sprintf("%d.%09d", m.Units, m.Nanos), decimals(m.CurrencyCode))
+		return trimZeros(fmt.Sprintf("%d.%09d", m.Units, m.Nanos), rules.Decimals(m.CurrencyCode))
 	}
 	return trimZeros(fmt.Sprintf("%d.%02d", c.GetBasisPoints()/100, c.GetBasisPoints()%100), 0)
 }
@@ -32,14 +31,4 @@ func trimZeros(number string, leave int) string {
 		number = number[:len(number)-1]
 	}
 	return strings.TrimSuffix(number, ".")
-}
-
-// decimals returns how many decimals amounts of a currency usually have, by the Unicode CLDR.
-func decimals(code string) int {
-	unit, err := currency.ParseISO(code)
-	if err != nil {
-		return 2
-	}
-	scale, _ := currency.Standard.Rounding(unit)
-	return scale
 }

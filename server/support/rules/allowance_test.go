@@ -201,6 +201,8 @@ func TestMoney(t *testing.T) {
 		}
 		compare(t, "words", rules.Words("EUR", c.mills), c.words)
 	}
+	compare(t, "without decimals", rules.Words("JPY", 500_000)+", "+rules.Words("JPY", 2_500), "500 JPY, 2.5 JPY")
+	compare(t, "three decimals", rules.Words("KWD", 5_000), "5.000 KWD")
 	for _, m := range []*money.Money{
 		{Units: 1, Nanos: 1}, {Nanos: 999_999}, {Units: 1, Nanos: -1_000_000}, {Units: -1, Nanos: 1_000_000}, {Nanos: 1_000_000_000}, {Nanos: -1_000_000_000},
 		{Units: 1_000_000_000_000_001}, {Units: -1 << 63}, {Units: 1<<63 - 1},
@@ -214,8 +216,11 @@ func TestMoney(t *testing.T) {
 func TestAmount(t *testing.T) {
 	t.Parallel()
 	for amount, ok := range map[*goodshipv1.CreditAmount]bool{
-		eurosOf(1): true, eurosOf(1_000_000_000): true, eurosOf(0): false, eurosOf(-1): false, eurosOf(1_000_000_001): false, pointsOf(1): true,
-		{Amount: &goodshipv1.CreditAmount_Money{Money: &money.Money{CurrencyCode: "EUR", Units: 1, Nanos: 1}}}: false,
+		eurosOf(10): true, eurosOf(1_000_000_000): true, eurosOf(1): false, eurosOf(0): false, eurosOf(-1): false, eurosOf(1_000_000_001): false, pointsOf(1): true,
+		{Amount: &goodshipv1.CreditAmount_Money{Money: &money.Money{CurrencyCode: "EUR", Units: 1, Nanos: 1}}}:           false,
+		{Amount: &goodshipv1.CreditAmount_Money{Money: &money.Money{CurrencyCode: "JPY", Units: 2}}}:                     true,
+		{Amount: &goodshipv1.CreditAmount_Money{Money: &money.Money{CurrencyCode: "JPY", Units: 2, Nanos: 500_000_000}}}: false,
+		{Amount: &goodshipv1.CreditAmount_Money{Money: &money.Money{CurrencyCode: "KWD", Nanos: 5_000_000}}}:             true,
 	} {
 		if err := rules.CheckAmount(amount); (err == nil) != ok {
 			t.Errorf("%v: got %v, want it to be right: %v", amount, err, ok)

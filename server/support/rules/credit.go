@@ -53,7 +53,7 @@ func CheckCurrency(a *goodshipv1.CreditAmount, workspace string) error {
 	}
 	sentence := "The workspace has no currency: an operator or a key with the scope ADMIN sets currency_code. Until then grant basis_points."
 	if workspace != "" {
-		sentence = "The workspace's credits are in another currency. Grant the amount in that one."
+		sentence = "The workspace's credits are in " + workspace + ", and the amount is in another currency. Say it in " + workspace + "."
 	}
 	return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_CURRENCY_MISMATCH, "%s", sentence).With("currency_code", workspace)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"golang.org/x/text/currency"
 	"google.golang.org/genproto/googleapis/type/money"
 )
 
@@ -46,14 +47,34 @@ func Money(currency string, mills int64) *money.Money {
 	return &money.Money{CurrencyCode: currency, Units: mills / millsPerUnit, Nanos: int32(mills % millsPerUnit * nanosPerMill)}
 }
 
-// Words returns an amount as people read it, `5.00 EUR`, with a third decimal only where it has one.
+// maxDecimals is how many decimals mills have.
+const maxDecimals = 3
+
+// Decimals returns how many decimals amounts of a currency have, at most three: the digits of the Unicode CLDR, two of a currency
+// that is not known.
+func Decimals(code string) int {
+	unit, err := currency.ParseISO(code)
+	if err != nil {
+		return 2
+	}
+	scale, _ := currency.Standard.Rounding(unit)
+	return min(scale, maxDecimals)
+}
+
+// step returns the least amount of a currency, in mills.
+func step(code string) int64 { return [maxDecimals + 1]int64{1000, 100, 10, 1}[Decimals(code)] }
+
+// Words returns an amount as people read it, with the decimals of its currency, or more if it has them: `5.00 EUR`, `500 JPY`.
 func Words(currency string, mills int64) string {
 	sign := ""
 	if mills < 0 {
 		sign, mills = "-", -mills
 	}
 	number := fmt.Sprintf("%s%d.%03d", sign, mills/millsPerUnit, mills%millsPerUnit)
-	return strings.TrimSuffix(number, "0") + " " + currency
+	for range maxDecimals - Decimals(currency) {
+		number = strings.TrimSuffix(number, "0")
+	}
+	return strings.TrimSuffix(number, ".") + " " + currency
 }
 
 // Sum is amounts of money by currency, at most one of each, in the order of their codes.
@@ -97,6 +118,8 @@ func CheckAmount(a *goodshipv1.CreditAmount) error {
 		return err
 	case mills <= 0 || mills > MaxCredit:
 		return errors.New("must be more than 0 and at most 1,000,000")
+	case mills%step(m.CurrencyCode) != 0:
+		return fmt.Errorf("must have at most %d decimals, as %s has", Decimals(m.CurrencyCode), m.CurrencyCode)
 	}
 	return nil
 }

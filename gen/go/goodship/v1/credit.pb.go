@@ -221,7 +221,7 @@ type isCreditAmount_Amount interface {
 }
 
 type CreditAmount_Money struct {
-	// Money in the workspace's currency, more than 0 and at most 1,000,000, with at most three decimals.
+	// Money in the workspace's currency, more than 0 and at most 1,000,000, with as many decimals as the currency has.
 	Money *money.Money `protobuf:"bytes,1,opt,name=money,proto3,oneof"`
 }
 

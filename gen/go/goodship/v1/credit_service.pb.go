@@ -341,7 +341,7 @@ func (x *SettleCreditsRequest) GetSettlements() []*Settlement {
 // Settlement is what billing did with one credit.
 type Settlement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The credit.
+	// The credit, 1 to 64 bytes. One that is not known, or is no id, is refused by itself.
 	CreditId string `protobuf:"bytes,1,opt,name=credit_id,json=creditId,proto3" json:"credit_id,omitempty"`
 	// Exactly one.
 	//
@@ -933,10 +933,10 @@ const file_goodship_v1_credit_service_proto_rawDesc = "" +
 	"\acredits\x18\x01 \x03(\v2\x13.goodship.v1.CreditB\x03\xe0A\x03R\acredits\x12+\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"a\n" +
 	"\x14SettleCreditsRequest\x12I\n" +
-	"\vsettlements\x18\x01 \x03(\v2\x17.goodship.v1.SettlementB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vsettlements\"\xde\x01\n" +
+	"\vsettlements\x18\x01 \x03(\v2\x17.goodship.v1.SettlementB\x0e\xe0A\x02\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vsettlements\"\xcd\x01\n" +
 	"\n" +
-	"Settlement\x12:\n" +
-	"\tcredit_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^cred_[0-9a-v]{26}$R\bcreditId\x12N\n" +
+	"Settlement\x12)\n" +
+	"\tcredit_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01(@R\bcreditId\x12N\n" +
 	"\x11billing_reference\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01(\xc8\x012\x13^[^\\x00-\\x1f\\x7f]*$H\x00R\x10billingReference\x122\n" +
 	"\arefusal\x18\x03 \x01(\tB\x16\xbaH\x13r\x11\x10\x01(\xf4\x032\n" +
 	"^[^\\x00]*$H\x00R\arefusalB\x10\n" +

@@ -437,7 +437,8 @@ type AddAffectedCustomersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many were named in this call.
 	ReceivedCount int32 `protobuf:"varint,1,opt,name=received_count,json=receivedCount,proto3" json:"received_count,omitempty"`
-	// How many of them were new.
+	// How many of them get the apology by this call: who is new, and who was skipped for what may be another by now (TEXT,
+	// BILL_IS_FREE).
 	AddedCount int32 `protobuf:"varint,2,opt,name=added_count,json=addedCount,proto3" json:"added_count,omitempty"`
 	// How many are affected in all.
 	AffectedCount int32 `protobuf:"varint,3,opt,name=affected_count,json=affectedCount,proto3" json:"affected_count,omitempty"`
