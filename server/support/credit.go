@@ -184,7 +184,7 @@ func (s *Service) ListCredits(ctx context.Context, req *goodshipv1.ListCreditsRe
 	if err != nil {
 		return nil, err
 	}
-	records, next, err := s.store.Credits(ctx, c.Workspace, q, string(p.after), p.size)
+	records, next, err := s.creditsOf(ctx, c.Workspace, q, req, p)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +199,33 @@ func (s *Service) ListCredits(ctx context.Context, req *goodshipv1.ListCreditsRe
 	return reply, err
 }
 
+// scannedCredits is how many credits are read at most for one page of a list.
+const scannedCredits = 10_000
+
+// creditsOf returns a page of what the store's query finds and the request's other filters leave, and where the next one begins.
+func (s *Service) creditsOf(ctx context.Context, workspace string, q store.CreditQuery, req *goodshipv1.ListCreditsRequest, p page) (found []*storev1.CreditRecord, next string, err error) {
+	next = string(p.after)
+	for scanned := 0; scanned < scannedCredits; {
+		var records []*storev1.CreditRecord
+		if records, next, err = s.store.Credits(ctx, workspace, q, next, p.size); err != nil {
+			return nil, "", err
+		}
+		scanned += len(records)
+		for i, r := range records {
+			if req.IncidentId != "" && r.Credit.IncidentId != req.IncidentId || req.Overdue && !r.Credit.Overdue {
+				continue
+			}
+			if found = append(found, r); len(found) == p.size && i < len(records)-1 {
+				return found, r.Credit.Id, nil
+			}
+		}
+		if next == "" || len(found) == p.size {
+			break
+		}
+	}
+	return found, next, nil
+}
+
 // creditQuery makes the store's query of a request's filters.
 func (s *Service) creditQuery(ctx context.Context, c Caller, req *goodshipv1.ListCreditsRequest) (store.CreditQuery, error) {
 	q := store.CreditQuery{ConversationID: req.ConversationId, State: req.State}
@@ -210,6 +237,10 @@ func (s *Service) creditQuery(ctx context.Context, c Caller, req *goodshipv1.Lis
 	switch {
 	case c.isCustomer() && req.CustomerId != "" && req.CustomerId != c.ID:
 		return q, fault.Field("customer_id", "must be your own, or empty")
+	case c.isCustomer() && req.IncidentId != "":
+		return q, fault.Field("incident_id", "is not for customers: list your credits without it")
+	case c.isCustomer() && req.Overdue:
+		return q, fault.Field("overdue", "is not for customers: list your credits without it")
 	case c.isCustomer():
 		q.CustomerKeys = c.CustomerKeys
 	case req.CustomerId != "":

@@ -2,6 +2,7 @@ package support_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,46 @@ func TestListCredits(t *testing.T) {
 	token := do[*goodshipv1.ListCreditsResponse](w, backend, &goodshipv1.ListCreditsRequest{PageSize: 2}).NextPageToken
 	w.refuses(backend, &goodshipv1.ListCreditsRequest{PageToken: token, State: pending}, "InvalidArgument INVALID_PAGE_TOKEN")
 	w.refuses(kim, &goodshipv1.ListCreditsRequest{PageToken: token}, "InvalidArgument INVALID_PAGE_TOKEN")
+}
+
+// TestListCreditsOfAnIncident lists by what only some of many have.
+func TestListCreditsOfAnIncident(t *testing.T) {
+	t.Parallel()
+	w := owesApologies(t)
+	goodwill := w.grants(lea, creditable(w), points(1)).Id
+	id := w.declares(plain)
+	w.adds(id, affected(kim), affected(lou))
+	w.sendsOff(id)
+	w.goOut()
+	ofKim, ofLou := w.apologyTo(id, kim).CreditId, w.apologyTo(id, lou).CreditId
+	listed := func(req *goodshipv1.ListCreditsRequest) string {
+		var ids []string
+		for {
+			page := do[*goodshipv1.ListCreditsResponse](w, backend, req)
+			for _, c := range page.Credits {
+				ids = append(ids, c.Id)
+			}
+			if req.PageToken = page.NextPageToken; req.PageToken == "" {
+				slices.Sort(ids)
+				return list(ids)
+			}
+		}
+	}
+	both := []string{ofKim, ofLou}
+	slices.Sort(both)
+	for size := range int32(4) {
+		equal(t, "of the incident", listed(&goodshipv1.ListCreditsRequest{IncidentId: id, PageSize: size}), list(both))
+		equal(t, "and the customer", listed(&goodshipv1.ListCreditsRequest{IncidentId: id, CustomerId: "lou", PageSize: size}), ofLou)
+	}
+	equal(t, "none is overdue", listed(&goodshipv1.ListCreditsRequest{Overdue: true}), "")
+	w.clock.Jump(31 * 24 * time.Hour)
+	w.settles(bill(ofKim, "invoice 1"))
+	w.settles(bill(goodwill, "invoice 1"))
+	for size := range int32(4) {
+		equal(t, "overdue", listed(&goodshipv1.ListCreditsRequest{Overdue: true, IncidentId: id, PageSize: size}), ofKim)
+	}
+	w.refuses(kim, &goodshipv1.ListCreditsRequest{IncidentId: id}, "InvalidArgument INVALID_REQUEST incident_id")
+	w.refuses(kim, &goodshipv1.ListCreditsRequest{Overdue: true}, "InvalidArgument INVALID_REQUEST overdue")
 }
 
 // TestVisitorsCredit grants to a visitor who then signs in: the credit is the customer's, in the ledger of who they were.

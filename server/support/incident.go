@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -18,9 +17,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-// longestSettlement is how far ahead the day may lie by which credits are settled.
-const longestSettlement = 400 * 24 * time.Hour
 
 // DeclareIncident notes what went wrong for many.
 func (s *Service) DeclareIncident(ctx context.Context, req *goodshipv1.DeclareIncidentRequest) (*goodshipv1.Incident, error) {
@@ -63,13 +59,12 @@ func setFields(to, from proto.Message, names []string) {
 
 // checkDeclared refuses what the proto cannot. Whether the text fits those affected shows in the preview.
 func checkDeclared(tx store.Tx, i *goodshipv1.Incident) error {
+	if err := checkTimes(i); err != nil {
+		return err
+	}
 	settleBy := i.SettleByTime.AsTime()
 	switch {
-	case i.FromTime == nil:
-		return fault.Field("incident.from_time", "must have a value")
-	case i.ToTime != nil && i.ToTime.AsTime().Before(i.FromTime.AsTime()):
-		return fault.Field("incident.to_time", "must not be before from_time")
-	case i.SettleByTime == nil || !settleBy.After(tx.Now()) || settleBy.After(tx.Now().Add(longestSettlement)):
+	case i.SettleByTime == nil || !settleBy.After(tx.Now()) || settleBy.After(tx.Now().Add(settleWithin)):
 		return fault.Field("incident.settle_by_time", "must be in the future and at most 400 days ahead")
 	case i.Credit == nil:
 		return fault.Field("incident.credit", "must have a value")
@@ -86,6 +81,17 @@ func checkDeclared(tx store.Tx, i *goodshipv1.Incident) error {
 	}
 	if _, violations := apology.Parse(i.Text); len(violations) > 0 {
 		return badText(violations)
+	}
+	return nil
+}
+
+// checkTimes refuses an incident that begins at no time, or ends before that.
+func checkTimes(i *goodshipv1.Incident) error {
+	switch {
+	case i.FromTime == nil:
+		return fault.Field("incident.from_time", "must have a value")
+	case i.ToTime != nil && i.ToTime.AsTime().Before(i.FromTime.AsTime()):
+		return fault.Field("incident.to_time", "must not be before from_time")
 	}
 	return nil
 }
@@ -220,9 +226,8 @@ func (s *Service) UpdateIncident(ctx context.Context, req *goodshipv1.UpdateInci
 		}
 		changed(tx, r)
 		if sentOff(r) {
-			return nil
+			return checkTimes(r.Incident)
 		}
-		r.PreviewVersion++
 		return checkDeclared(tx, r.Incident)
 	})
 	return s.incidentOf(ctx, r, err)

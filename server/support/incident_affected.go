@@ -41,12 +41,21 @@ func (s *Service) AddAffectedCustomers(in grpc.ClientStreamingServer[goodshipv1.
 		}
 		added, err := s.addAffected(in.Context(), incident, req.Customers)
 		if err != nil {
-			return err
+			return behind(err, sum.ReceivedCount)
 		}
 		sum.ReceivedCount += added.ReceivedCount
 		sum.AddedCount += added.AddedCount
 		sum.AffectedCount = added.AffectedCount
 	}
+}
+
+// behind returns a refusal that tells how many customers of a stream were taken before it.
+func behind(err error, received int32) error {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return f.With("received_count", strconv.Itoa(int(received)))
+	}
+	return err
 }
 
 // BatchAddAffectedCustomers adds customers to those whom an incident touched, all of them or none.
@@ -237,7 +246,8 @@ func (a *adding) finish() error {
 		if err != nil {
 			return err
 		}
-		if err := belowCeiling(workspace.Workspace, a.incident.Incident.Credit, a.incident.Incident.Progress.Affected); err != nil {
+		progress := a.incident.Incident.Progress
+		if err := belowCeiling(workspace.Workspace, a.incident.Incident.Credit, progress.Written+progress.Pending); err != nil {
 			return err
 		}
 	}

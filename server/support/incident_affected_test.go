@@ -7,6 +7,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"google.golang.org/genproto/googleapis/type/money"
 	"google.golang.org/grpc"
 )
 
@@ -22,6 +23,8 @@ func TestAffectedCustomers(t *testing.T) {
 	w.sendsOff(id)
 	w.goOut()
 	w.refuses(backend, adding(id, affected(person("customer/ida"))), "InvalidArgument INVALID_REQUEST customers[0].attributes")
+	_, err := w.streams(w.by(backend), naming(id, affected(kim, "device", "e"), affected(lou, "device", "e")), naming("", affected("customer/ida")))
+	equal(t, "refused after two that were taken", refusal(err), "InvalidArgument INVALID_REQUEST received_count=2 customers[0].attributes")
 	equal(t, "late", w.adds(id, affected("customer/ida", "device", "d"), affected(kim, "device", "e")), "2 1 3")
 	equal(t, "goes out again", w.progress(id), "SENDING 3: 1 2 0 0 0 0")
 	w.goOut()
@@ -46,6 +49,24 @@ func TestNobodyIsAddedAfterTheSettlement(t *testing.T) {
 	w.refuses(backend, adding(id, affected(kim), affected("customer/ida")), "InvalidArgument INVALID_REQUEST customers[1].customer_id")
 	equal(t, "affected already", w.adds(id, affected(kim)), "1 0 2")
 	equal(t, "not sent off", w.adds(declared, affected("customer/ida")), "1 1 1")
+}
+
+// The ceiling counts who has the credit or is to have it, in the currency that was promised.
+func TestTheCeilingOfLateOnes(t *testing.T) {
+	t.Parallel()
+	w := owesApologies(t)
+	w.updates(&goodshipv1.Workspace{IncidentCeiling: &goodshipv1.IncidentCeiling{Money: euros(10, 0).GetMoney()}}, "incident_ceiling")
+	id := w.declares(plain)
+	w.adds(id, affected(kim), affected(lou))
+	w.sendsOff(id)
+	w.erases(lou)
+	w.goOut()
+	equal(t, "one is skipped", w.progress(id), "SENT 2: 0 1 0 0 0 1")
+	equal(t, "there is room for one", w.adds(id, affected("customer/ida")), "1 1 3")
+	w.refuses(backend, adding(id, affected("customer/one")), "PermissionDenied ABOVE_INCIDENT_CEILING ceiling=10.00 EUR limit=money total=15.00 EUR")
+	yen := &goodshipv1.IncidentCeiling{Money: &money.Money{CurrencyCode: "JPY", Units: 1000}}
+	w.updates(&goodshipv1.Workspace{CurrencyCode: "JPY", IncidentCeiling: yen}, "currency_code", "incident_ceiling")
+	w.refuses(backend, adding(id, affected("customer/one")), "PermissionDenied ABOVE_INCIDENT_CEILING ceiling=0.00 EUR limit=money total=15.00 EUR")
 }
 
 // The stream adds what the batch does, of one incident.

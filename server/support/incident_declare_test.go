@@ -71,6 +71,12 @@ func TestUpdateIncident(t *testing.T) {
 	w.refuses(lea, update(&goodshipv1.IncidentUpdate{}, "", "what_happened"), "InvalidArgument INVALID_REQUEST incident.what_happened")
 	w.refuses(lea, update(&goodshipv1.IncidentUpdate{}, "", "credit"), "InvalidArgument INVALID_REQUEST incident.credit")
 	w.refuses(lea, update(&goodshipv1.IncidentUpdate{}, "", "from_time"), "InvalidArgument INVALID_REQUEST incident.from_time")
+	w.adds(id, affected(kim))
+	w.sendsOff(id)
+	w.refuses(lea, update(&goodshipv1.IncidentUpdate{}, "", "from_time"), "InvalidArgument INVALID_REQUEST incident.from_time")
+	early := timestamppb.New(before.FromTime.AsTime().Add(-time.Second))
+	w.refuses(lea, update(&goodshipv1.IncidentUpdate{ToTime: early}, "", "to_time"), "InvalidArgument INVALID_REQUEST incident.to_time")
+	after = do[*goodshipv1.Incident](w, lea, &goodshipv1.GetIncidentRequest{IncidentId: id})
 	same(t, "etag that fits", do[*goodshipv1.Incident](w, lea, update(&goodshipv1.IncidentUpdate{ToTime: before.FromTime}, after.Etag, "to_time")).ToTime, before.FromTime)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -45,7 +46,7 @@ func (s *Service) PreviewApology(ctx context.Context, req *goodshipv1.PreviewApo
 	if err := s.checkDraft(ctx, workspace, d); err != nil {
 		return nil, err
 	}
-	if err := belowCeiling(settings, r.Incident.Credit, d.count); err != nil {
+	if err := d.checkPromise(settings, s.store.Now()); err != nil {
 		return nil, err
 	}
 	reply := &goodshipv1.PreviewApologyResponse{Count: d.count, Total: d.total, PreviewToken: s.store.Sealer().Seal(previewPurpose(workspace), d.sum())}
@@ -116,9 +117,10 @@ func (s *Service) factsOf(r *storev1.IncidentRecord, settings *goodshipv1.Worksp
 
 // sum returns what a preview token binds: all that was shown, and all that it was made of. The total follows from that.
 func (d *draft) sum() []byte {
-	incident := proto.CloneOf(d.record.Incident)
-	incident.Progress, incident.UpdateTime = nil, nil
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(incident)
+	i := d.record.Incident
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(&goodshipv1.Incident{
+		Id: i.Id, Credit: i.Credit, SettleByTime: i.SettleByTime, Text: i.Text, NothingToDo: i.NothingToDo,
+	})
 	if err != nil {
 		panic(err) // what the store holds
 	}
@@ -145,6 +147,15 @@ func (s *Service) checkDraft(ctx context.Context, workspace string, d *draft) er
 		}
 	}
 	return badText(violations)
+}
+
+// checkPromise refuses credits that the workspace does not give to so many, or by a day that has passed.
+func (d *draft) checkPromise(settings *goodshipv1.Workspace, now time.Time) error {
+	i := d.record.Incident
+	if !i.SettleByTime.AsTime().After(now) {
+		return fault.Field("incident.settle_by_time", "has passed: set another with UpdateIncident, and preview it again")
+	}
+	return belowCeiling(settings, i.Credit, d.count)
 }
 
 // missing returns the first customers who lack a value, by the fields that only some have.
@@ -247,7 +258,8 @@ func belowCeiling(w *goodshipv1.Workspace, credit *goodshipv1.CreditAmount, coun
 	if err != nil {
 		return err
 	}
-	if w.IncidentCeiling.GetMoney().GetCurrencyCode() != w.CurrencyCode {
+	currency := credit.GetMoney().GetCurrencyCode()
+	if w.IncidentCeiling.GetMoney().GetCurrencyCode() != currency { // the workspace has another since
 		ceiling = 0
 	}
 	total, err := totalOf(credit, count)
@@ -256,7 +268,7 @@ func belowCeiling(w *goodshipv1.Workspace, credit *goodshipv1.CreditAmount, coun
 	}
 	mills, err := rules.Mills(total)
 	if err != nil || mills > ceiling {
-		return aboveCeiling("money", rules.Words(w.CurrencyCode, ceiling), rules.Words(w.CurrencyCode, mills))
+		return aboveCeiling("money", rules.Words(currency, ceiling), rules.Words(currency, mills))
 	}
 	return nil
 }

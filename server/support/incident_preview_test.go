@@ -93,6 +93,24 @@ func TestAPreviewThatChanged(t *testing.T) {
 	}
 }
 
+// What is for those who help, and no one affected gets, leaves a preview as it was; a day that passed does not.
+func TestAPreviewThatHolds(t *testing.T) {
+	t.Parallel()
+	w := owesApologies(t)
+	id := w.declares(plain)
+	w.adds(id, affected(kim))
+	token := w.previews(id).PreviewToken
+	w.amends(id, &goodshipv1.IncidentUpdate{WhatWeDid: "Fixed"}, "what_we_did")
+	w.clock.Jump(31 * 24 * time.Hour)
+	w.refuses(lea, &goodshipv1.PreviewApologyRequest{IncidentId: id}, "InvalidArgument INVALID_REQUEST incident.settle_by_time")
+	w.refuses(lea, &goodshipv1.SendApologyRequest{IncidentId: id, PreviewToken: token}, "InvalidArgument INVALID_REQUEST incident.settle_by_time")
+	other := w.declares(plain)
+	w.adds(other, affected(kim))
+	token = w.previews(other).PreviewToken
+	w.amends(other, &goodshipv1.IncidentUpdate{WhatWeDid: "Fixed"}, "what_we_did")
+	do[*goodshipv1.Incident](w, lea, &goodshipv1.SendApologyRequest{IncidentId: other, PreviewToken: token})
+}
+
 // A contact point that stands in the text itself is looked at once more when it is sent off.
 func TestAContactPointThatIsNoMore(t *testing.T) {
 	t.Parallel()

@@ -30,10 +30,7 @@ func (s *Service) SendApology(ctx context.Context, req *goodshipv1.SendApologyRe
 		if violations := d.template.Check(d.facts); len(violations) > 0 {
 			return badText(violations)
 		}
-		if !r.Incident.SettleByTime.AsTime().After(tx.Now()) {
-			return fault.Field("incident.settle_by_time", "has passed since the preview: set another with UpdateIncident, and preview it again")
-		}
-		if err := belowCeiling(workspace.Workspace, r.Incident.Credit, d.count); err != nil {
+		if err := d.checkPromise(workspace.Workspace, tx.Now()); err != nil {
 			return err
 		}
 		changed(tx, r)

@@ -167,7 +167,11 @@ type ListCreditsRequest struct {
 	// How many credits to return at most, 1 to 1,000; 0 means 20.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the page before, with the same other arguments; empty for the first page.
-	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Of this incident. Not for customers.
+	IncidentId string `protobuf:"bytes,6,opt,name=incident_id,json=incidentId,proto3" json:"incident_id,omitempty"`
+	// Only those of which `settle_by_time` passed while they were PENDING. Not for customers.
+	Overdue       bool `protobuf:"varint,7,opt,name=overdue,proto3" json:"overdue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,6 +239,20 @@ func (x *ListCreditsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListCreditsRequest) GetIncidentId() string {
+	if x != nil {
+		return x.IncidentId
+	}
+	return ""
+}
+
+func (x *ListCreditsRequest) GetOverdue() bool {
+	if x != nil {
+		return x.Overdue
+	}
+	return false
 }
 
 // A page of credits.
@@ -920,7 +938,7 @@ const file_goodship_v1_credit_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"N\n" +
 	"\x10GetCreditRequest\x12:\n" +
-	"\tcredit_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^cred_[0-9a-v]{26}$R\bcreditId\"\xca\x02\n" +
+	"\tcredit_id\x18\x01 \x01(\tB\x1d\xe0A\x02\xbaH\x17r\x152\x13^cred_[0-9a-v]{26}$R\bcreditId\"\xab\x03\n" +
 	"\x12ListCreditsRequest\x12I\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tB \xe0A\x01\xbaH\x1ar\x182\x16^(conv_[0-9a-v]{26})?$R\x0econversationId\x12T\n" +
 	"\vcustomer_id\x18\x02 \x01(\tB3\xe0A\x01\xbaH-r+2)^([A-Za-z0-9_][A-Za-z0-9._~@+-]{0,127})?$R\n" +
@@ -928,7 +946,10 @@ const file_goodship_v1_credit_service_proto_rawDesc = "" +
 	"\x05state\x18\x03 \x01(\x0e2\x18.goodship.v1.CreditStateB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12*\n" +
 	"\tpage_size\x18\x04 \x01(\x05B\r\xe0A\x01\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12*\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"v\n" +
+	"page_token\x18\x05 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\x12@\n" +
+	"\vincident_id\x18\x06 \x01(\tB\x1f\xe0A\x01\xbaH\x19r\x172\x15^(inc_[0-9a-v]{26})?$R\n" +
+	"incidentId\x12\x1d\n" +
+	"\aoverdue\x18\a \x01(\bB\x03\xe0A\x01R\aoverdue\"v\n" +
 	"\x13ListCreditsResponse\x122\n" +
 	"\acredits\x18\x01 \x03(\v2\x13.goodship.v1.CreditB\x03\xe0A\x03R\acredits\x12+\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"a\n" +

@@ -245,11 +245,11 @@ type Incident struct {
 	State IncidentState `protobuf:"varint,10,opt,name=state,proto3,enum=goodship.v1.IncidentState" json:"state,omitempty"`
 	// How many are affected, and what became of their apologies.
 	Progress *ApologyProgress `protobuf:"bytes,11,opt,name=progress,proto3" json:"progress,omitempty"`
-	// Changes whenever what was declared does, or the state.
+	// Changes whenever what was declared does, and when the apology is sent off, paused or resumed.
 	Etag string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
 	// When it was declared.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When what was declared, or the state, last changed.
+	// When the etag last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// When the apology was sent off; absent before.
 	SendTime      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=send_time,json=sendTime,proto3" json:"send_time,omitempty"`

@@ -50,7 +50,7 @@ type IncidentServiceClient interface {
 	UpdateIncident(ctx context.Context, in *UpdateIncidentRequest, opts ...grpc.CallOption) (*Incident, error)
 	// Adds affected customers, as many as there are, each once however often they are named; named again before their apology
 	// is written, their attributes are replaced. After SendApology the late ones get the same apology. What was received before
-	// a stream broke is added; it is safe to send it all again.
+	// a stream broke is added, of a refusal as many as its metadata `received_count` says; it is safe to send it all again.
 	AddAffectedCustomers(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AddAffectedCustomersRequest, AddAffectedCustomersResponse], error)
 	// The same for at most 1,000, all of them or none.
 	BatchAddAffectedCustomers(ctx context.Context, in *BatchAddAffectedCustomersRequest, opts ...grpc.CallOption) (*AddAffectedCustomersResponse, error)
@@ -208,7 +208,7 @@ type IncidentServiceServer interface {
 	UpdateIncident(context.Context, *UpdateIncidentRequest) (*Incident, error)
 	// Adds affected customers, as many as there are, each once however often they are named; named again before their apology
 	// is written, their attributes are replaced. After SendApology the late ones get the same apology. What was received before
-	// a stream broke is added; it is safe to send it all again.
+	// a stream broke is added, of a refusal as many as its metadata `received_count` says; it is safe to send it all again.
 	AddAffectedCustomers(grpc.ClientStreamingServer[AddAffectedCustomersRequest, AddAffectedCustomersResponse]) error
 	// The same for at most 1,000, all of them or none.
 	BatchAddAffectedCustomers(context.Context, *BatchAddAffectedCustomersRequest) (*AddAffectedCustomersResponse, error)
