@@ -242,6 +242,8 @@ var (
 		"ListConversations: owner_id":         &goodshipv1.ListConversationsRequest{OwnerId: ada},
 		"ListConversations: unowned":          &goodshipv1.ListConversationsRequest{Unowned: true},
 		"ListConversations: customer_id":      &goodshipv1.ListConversationsRequest{CustomerId: kim},
+		"ListCredits: incident_id":            &goodshipv1.ListCreditsRequest{IncidentId: "inc_" + strings.Repeat("0", 26)},
+		"ListCredits: overdue":                &goodshipv1.ListCreditsRequest{Overdue: true},
 		"ListConversations: label":            &goodshipv1.ListConversationsRequest{Label: "vip"},
 		"ListConversations: order": &goodshipv1.ListConversationsRequest{
 			State: goodshipv1.State_STATE_WAITING, Order: goodshipv1.ConversationOrder_CONVERSATION_ORDER_LINE,

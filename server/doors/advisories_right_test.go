@@ -38,6 +38,9 @@ func foreignAmends(p, far *product, id, sailor string) map[string]func() {
 	return map[string]func(){
 		"AddAffectedCustomers: customers.customer_id":      add(false),
 		"BatchAddAffectedCustomers: customers.customer_id": add(true),
+		"ListCredits: incident_id": func() {
+			p.gets(p.backend(), &goodshipv1.ListCreditsRequest{IncidentId: far.declared()}, "NotFound INCIDENT_NOT_FOUND")
+		},
 		"ListCredits: customer_id": func() {
 			p.gets(p.backend(), &goodshipv1.ListCreditsRequest{CustomerId: far.fresh("sailor-far")}, customer.absent)
 		},

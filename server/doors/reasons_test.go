@@ -68,8 +68,7 @@ var refusals = map[goodshipv1.ErrorReason]refusal{
 		i.Credit = euros(1001)
 		o := object{id: p.do(p.agent(lea), &goodshipv1.DeclareIncidentRequest{Incident: i}).(*goodshipv1.Incident).Id}
 		affect(p, &o)
-		preview(p, &o)
-		return p.agent(lea), &goodshipv1.SendApologyRequest{IncidentId: o.id, PreviewToken: o.token}
+		return p.agent(lea), &goodshipv1.PreviewApologyRequest{IncidentId: o.id}
 	}},
 	goodshipv1.ErrorReason_ERROR_REASON_APOLOGY_SENT: {"FailedPrecondition APOLOGY_SENT", http.StatusBadRequest, []string{"fields"}, func(p *product) (credential, proto.Message) {
 		o := incident(affect, preview, send).made(p, row{}, caller{}, false)

@@ -250,5 +250,10 @@ func (s *Service) creditQuery(ctx context.Context, c Caller, req *goodshipv1.Lis
 		}
 		q.CustomerKeys = keysOf(customer)
 	}
+	if req.IncidentId != "" {
+		if _, err := s.store.Incident(ctx, c.Workspace, req.IncidentId); err != nil {
+			return q, orMissing(err, noIncident())
+		}
+	}
 	return q, nil
 }

@@ -284,6 +284,7 @@ func TestListCreditsOfAnIncident(t *testing.T) {
 	for size := range int32(4) {
 		equal(t, "overdue", listed(&goodshipv1.ListCreditsRequest{Overdue: true, IncidentId: id, PageSize: size}), ofKim)
 	}
+	w.refuses(backend, &goodshipv1.ListCreditsRequest{IncidentId: "inc_" + strings.Repeat("0", 26)}, "NotFound INCIDENT_NOT_FOUND")
 	w.refuses(kim, &goodshipv1.ListCreditsRequest{IncidentId: id}, "InvalidArgument INVALID_REQUEST incident_id")
 	w.refuses(kim, &goodshipv1.ListCreditsRequest{Overdue: true}, "InvalidArgument INVALID_REQUEST overdue")
 }

@@ -250,7 +250,7 @@ func (s *Service) samples(ctx context.Context, workspace string, d *draft) ([]*g
 func belowCeiling(w *goodshipv1.Workspace, credit *goodshipv1.CreditAmount, count int32) error {
 	if points := credit.GetBasisPoints(); points > 0 {
 		if ceiling := w.IncidentCeiling.GetBasisPoints(); points > ceiling {
-			return aboveCeiling("basis_points", strconv.Itoa(int(ceiling)), strconv.Itoa(int(points)))
+			return aboveCeiling("basis_points", strconv.Itoa(int(ceiling)), strconv.Itoa(int(points)), " basis points each")
 		}
 		return nil
 	}
@@ -268,14 +268,14 @@ func belowCeiling(w *goodshipv1.Workspace, credit *goodshipv1.CreditAmount, coun
 	}
 	mills, err := rules.Mills(total)
 	if err != nil || mills > ceiling {
-		return aboveCeiling("money", rules.Words(currency, ceiling), rules.Words(currency, mills))
+		return aboveCeiling("money", rules.Words(currency, ceiling), rules.Words(currency, mills), "")
 	}
 	return nil
 }
 
-func aboveCeiling(limit, ceiling, total string) error {
+func aboveCeiling(limit, ceiling, total, unit string) error {
 	return fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_ABOVE_INCIDENT_CEILING,
-		"The apology would credit %s of %s, and the workspace's ceiling for one incident is %s. Credit less, or have an operator or a key with the scope ADMIN set incident_ceiling.", total, limit, ceiling).
+		"The apology would credit %s%s, and the workspace's ceiling for one incident is %s%s. Credit less, or have an operator or a key with the scope ADMIN set incident_ceiling.", total, unit, ceiling, unit).
 		With("limit", limit).With("ceiling", ceiling).With("total", total)
 }
 
