@@ -14,6 +14,8 @@ import (
 	"github.com/goodship/goodship/client"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // chat is a conversation in a terminal: what comes in is printed in lines, and lines that are typed are sent.
@@ -50,6 +52,14 @@ func (c *chat) Run(ctx context.Context, p *place) error {
 	err = t.run(ctx, p.stdin)
 	if ctx.Err() != nil {
 		return nil
+	}
+	return c.explained(err)
+}
+
+// explained says what to do when nobody was there to chat with; an error of a server says so itself.
+func (c *chat) explained(err error) error {
+	if s, ok := status.FromError(err); ok && s.Code() == codes.Unavailable && len(s.Details()) == 0 {
+		return fmt.Errorf("no server answers at %s: say with --server where it listens for gRPC, which its log tells as grpc=HOST:PORT: %s", c.Server, s.Message())
 	}
 	return plain(err)
 }

@@ -101,6 +101,21 @@ func TestWhatCommandsMakeWorks(t *testing.T) {
 	}
 }
 
+// A key can have every scope that the API has.
+func TestKeysTakeEveryScope(t *testing.T) {
+	for value, name := range goodshipv1.Scope_name {
+		scope := label(goodshipv1.Scope(value), "SCOPE_")
+		parser, err := newParser(&program{}, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse([]string{"keys", "create", "--name", "Any", "--scope", scope})
+		if want := value != int32(goodshipv1.Scope_SCOPE_UNSPECIFIED); (err == nil) != want {
+			t.Errorf("%s: --scope %s: %v", name, scope, err)
+		}
+	}
+}
+
 // The key in the data folder opens the admin address, and nothing else does.
 func TestTheOperatorsKey(t *testing.T) {
 	data := t.TempDir()

@@ -24,7 +24,7 @@ type keys struct {
 type keysCreate struct {
 	inWorkspace
 	Name        string   `help:"What the key is for." required:""`
-	Scope       []string `enum:"act,admin" help:"What it may do beyond speaking for its own backend. act: speak as any customer or agent; admin: change settings and make keys." placeholder:"SCOPE"`
+	Scope       []string `enum:"act,admin,credits,incidents-send,privacy" help:"What it may do beyond speaking for its own backend. act: speak as any customer or agent; admin: change settings and make keys; credits: say what billing did with credits; incidents-send: declare incidents and send apologies; privacy: export and erase customers." placeholder:"SCOPE"`
 	Publishable bool     `help:"A key for pages, which everyone may read: it only begins visitors' sessions."`
 	Expires     moment   `help:"When it stops to work: in 90d or 12h, on 2030-01-31, or at a time as in 2030-01-31T12:00:00Z; never if left out." placeholder:"WHEN"`
 	output
@@ -37,7 +37,7 @@ func (c *keysCreate) Run(ctx context.Context, p *place) error {
 		req.Kind = goodshipv1.ApiKeyKind_API_KEY_KIND_PUBLISHABLE
 	}
 	for _, scope := range c.Scope {
-		req.Scopes = append(req.Scopes, goodshipv1.Scope(goodshipv1.Scope_value["SCOPE_"+strings.ToUpper(scope)]))
+		req.Scopes = append(req.Scopes, goodshipv1.Scope(goodshipv1.Scope_value["SCOPE_"+strings.ToUpper(strings.ReplaceAll(scope, "-", "_"))]))
 	}
 	return c.asOperator(ctx, p, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		made, err := goodshipv1.NewAdminServiceClient(conn).CreateApiKey(ctx, req)

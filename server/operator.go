@@ -240,7 +240,7 @@ func instant(t *timestamppb.Timestamp) string {
 	return t.AsTime().Format(time.RFC3339)
 }
 
-// label is an enum's value as people read and write it: without its prefix, in lower case.
+// label is an enum's value as people read and write it: without its prefix, in lower case, with hyphens.
 func label(value fmt.Stringer, prefix string) string {
-	return strings.ToLower(strings.TrimPrefix(value.String(), prefix))
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(value.String(), prefix)), "_", "-")
 }
