@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -12,13 +13,15 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/servertest"
 	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/type/money"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// The examples call this server: where it is, and a backend's key of its workspace.
-var target, key string
+// The examples call this server: where it is, a backend's key of its workspace, and an incident whose apology everyone affected has.
+var target, key, incident string
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(served{m}) }
 
@@ -28,12 +31,63 @@ type served struct{ m *testing.M }
 func (s served) Run() int {
 	server, stop := servertest.Start()
 	target, key = server.GRPC, server.Key
-	code := s.m.Run()
-	if err := stop(); err != nil {
+	code, err := 1, apologized()
+	if err == nil {
+		code = s.m.Run()
+	}
+	if err := errors.Join(err, stop()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return code
+}
+
+// apologized makes the settings that docs/outage.md begins with, and an incident whose apology three customers get.
+func apologized() error {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err = c.UpdateWorkspace(ctx, &goodshipv1.UpdateWorkspaceRequest{
+		Workspace: &goodshipv1.Workspace{
+			CurrencyCode:    "EUR",
+			ContactPoints:   []*goodshipv1.ContactPoint{{Kind: goodshipv1.ContactKind_CONTACT_KIND_PHONE, Value: "+1 555 0100"}},
+			IncidentCeiling: &goodshipv1.IncidentCeiling{Money: &money.Money{CurrencyCode: "EUR", Units: 5_000_000}},
+		},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"currency_code", "contact_points", "incident_ceiling"}},
+	})
+	if err != nil {
+		return err
+	}
+	declared, err := c.DeclareIncident(ctx, &goodshipv1.DeclareIncidentRequest{Incident: &goodshipv1.Incident{
+		WhatHappened: "Playback stood still: the licence server was full.",
+		FromTime:     timestamppb.New(time.Now().Add(-2 * time.Hour)),
+		Credit:       &goodshipv1.CreditAmount{Amount: &goodshipv1.CreditAmount_Money{Money: &money.Money{CurrencyCode: "EUR", Units: 2}}},
+		SettleByTime: timestamppb.New(time.Now().AddDate(0, 0, 30)),
+		Text:         "We are sorry. We give you {credit} back. {nothing_to_do} A person is here: {contact}.",
+	}})
+	if err != nil {
+		return err
+	}
+	incident = declared.GetId()
+	_, err = c.BatchAddAffectedCustomers(ctx, &goodshipv1.BatchAddAffectedCustomersRequest{
+		IncidentId: incident, Customers: []*goodshipv1.AffectedCustomer{{CustomerId: "lieutenant"}, {CustomerId: "engineer"}, {CustomerId: "cadet"}},
+	})
+	if err != nil {
+		return err
+	}
+	preview, err := c.PreviewApology(ctx, &goodshipv1.PreviewApologyRequest{IncidentId: incident})
+	if err != nil {
+		return err
+	}
+	sent, err := c.SendApology(ctx, &goodshipv1.SendApologyRequest{IncidentId: incident, PreviewToken: preview.GetPreviewToken()})
+	for err == nil && sent.GetState() != goodshipv1.IncidentState_INCIDENT_STATE_SENT {
+		sent, err = c.GetIncident(ctx, &goodshipv1.GetIncidentRequest{IncidentId: incident})
+	}
+	return err
 }
 
 func Example() {
@@ -345,7 +399,9 @@ func ExampleClient_AddAllAffected() {
 	incident, err := c.DeclareIncident(ctx, &goodshipv1.DeclareIncidentRequest{Incident: &goodshipv1.Incident{
 		WhatHappened: "Playback stood still: the licence server was full.",
 		FromTime:     timestamppb.New(time.Now().Add(-2 * time.Hour)),
-		Credit:       &goodshipv1.CreditAmount{Amount: &goodshipv1.CreditAmount_BasisPoints{BasisPoints: 500}}, // 5 % of the next bill
+		Credit: &goodshipv1.CreditAmount{Amount: &goodshipv1.CreditAmount_Money{
+			Money: &money.Money{CurrencyCode: "EUR", Units: 2, Nanos: 500_000_000}, // 2.50 EUR
+		}},
 		SettleByTime: timestamppb.New(time.Now().AddDate(0, 0, 30)),
 	}})
 	if err != nil {
@@ -369,4 +425,50 @@ func ExampleClient_AddAllAffected() {
 
 	// Output:
 	// 2500 of 2500
+}
+
+func ExamplePages() {
+	c, err := client.New(target, client.WithToken(key), client.WithInsecure())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+
+	// A page has up to 1,000 apologies, and a call settles up to 1,000 credits. It is repeated when the server restarts.
+	settled := 0
+	for page, err := range client.Pages(ctx, c.ListApologies, &goodshipv1.ListApologiesRequest{IncidentId: incident, PageSize: 1000}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		var settlements []*goodshipv1.Settlement
+		for _, apology := range page.GetApologies() {
+			if apology.GetCreditId() == "" {
+				continue // it is not written yet, or there is none
+			}
+			settlements = append(settlements, &goodshipv1.Settlement{
+				CreditId: apology.GetCreditId(),
+				Outcome:  &goodshipv1.Settlement_BillingReference{BillingReference: "bill-2026-12"},
+			})
+		}
+		if len(settlements) == 0 {
+			continue
+		}
+		reply, err := c.SettleCredits(ctx, &goodshipv1.SettleCreditsRequest{Settlements: settlements})
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, result := range reply.GetResults() {
+			if result.GetError() != nil {
+				log.Println(result.GetCreditId(), result.GetError().GetMessage())
+				continue
+			}
+			settled++
+		}
+	}
+	fmt.Println(settled, "settled")
+
+	// Output:
+	// 3 settled
 }

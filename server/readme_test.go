@@ -58,8 +58,8 @@ func paste(t *testing.T, s *servertest.Server, blocks []string) {
 	}
 }
 
-// TestOutage executes docs/outage.md as printed: at its end four customers have one apology and one credit each, of which three are
-// settled.
+// TestOutage executes docs/outage.md as printed, but with small pages: at its end four customers have one apology and one credit each, of
+// which three are settled. A credit that is not the incident's is not.
 func TestOutage(t *testing.T) {
 	var blocks []string
 	for _, section := range []string{
@@ -72,7 +72,11 @@ func TestOutage(t *testing.T) {
 		}
 		blocks = append(blocks, found...)
 	}
+	for i, block := range blocks {
+		blocks[i] = strings.ReplaceAll(block, "pageSize=1000", "pageSize=2")
+	}
 	s := servertest.New(t)
+	other := grant(t, s)
 	paste(t, s, blocks)
 	credits := map[string]int{}
 	for _, customer := range []string{"lieutenant", "engineer", "cadet", "captain"} {
@@ -95,6 +99,25 @@ func TestOutage(t *testing.T) {
 	if settled, pending := credits["CREDIT_STATE_SETTLED"], credits["CREDIT_STATE_PENDING"]; settled < 3 || settled+pending != 4 {
 		t.Errorf("got credits %v, want those of three settled", credits)
 	}
+	var credit struct{ State string }
+	answer(t, s.Do("", "GET", "/v1/credits/"+other, ""), &credit)
+	if credit.State != "CREDIT_STATE_PENDING" {
+		t.Errorf("the credit of another matter is %s", credit.State)
+	}
+}
+
+// grant grants a credit to a passenger, in a conversation of theirs, and returns its id.
+func grant(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	s.Do("", "PATCH", "/v1/workspace", `{"currencyCode": "EUR", "allowance": {
+		"moneyPerGrant": {"currencyCode": "EUR", "units": "10"}, "moneyPerDay": {"currencyCode": "EUR", "units": "10"}}}`)
+	s.Do("", "PUT", "/v1/agents/helper", `{"displayName": "Helper"}`)
+	var conversation, credit struct{ ID string }
+	answer(t, s.Do("customer/passenger", "POST", "/v1/conversations", `{"text": "The film skips."}`), &conversation)
+	s.Do("agent/helper", "POST", "/v1/conversations/"+conversation.ID+":claim", "{}")
+	answer(t, s.Do("agent/helper", "POST", "/v1/conversations/"+conversation.ID+"/credits",
+		`{"amount": {"money": {"currencyCode": "EUR", "units": "5"}}, "reason": "The film skipped"}`), &credit)
+	return credit.ID
 }
 
 func answer(t *testing.T, got servertest.Reply, into any) {
@@ -146,7 +169,7 @@ func TestTheExamplesAreThoseThatRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, count := range map[string]int{"../README.md": 2, "../docs/outage.md": 1} {
+	for file, count := range map[string]int{"../README.md": 2, "../docs/outage.md": 2} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
