@@ -74,3 +74,6 @@ func WriteSomeApologies(s *Service, ctx context.Context) time.Duration {
 	until, _ := s.apologist.next(ctx)
 	return until.Sub(now)
 }
+
+// SetMaxParked has the routes to endpoints that are made from now on park at most so many conversations.
+func SetMaxParked(s *Service, n int) { s.courier.maxParked = n }

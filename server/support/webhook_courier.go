@@ -18,6 +18,8 @@ type courier struct {
 	log     *slog.Logger
 	sender  *webhook.Sender
 	metrics *webhookMetrics
+	// maxParked is the constant, unless a test set it.
+	maxParked int
 	// making is held while an endpoint is made, since how many there are is counted outside of the unit.
 	making sync.Mutex
 
@@ -35,7 +37,7 @@ func newCourier(s *Service, o Options, m *webhookMetrics) *courier {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &courier{service: s, log: log, sender: webhook.NewSender(o.Webhooks), metrics: m, routes: map[string]map[string]*route{}, stop: func() {}}
+	return &courier{service: s, log: log, sender: webhook.NewSender(o.Webhooks), metrics: m, maxParked: maxParked, routes: map[string]map[string]*route{}, stop: func() {}}
 }
 
 // start sets out on every route, until stop.

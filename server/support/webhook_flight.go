@@ -18,9 +18,9 @@ type flight struct {
 	// once more on its own.
 	delivery *goodshipv1.WebhookDelivery
 	replay   *storev1.ParkedRecord
-	// retry says that it counts as one of maxRetries, early that it is tried before its time, and void that nobody asks for it any
-	// more.
-	retry, early, void bool
+	// retry says that it counts as one of maxRetries, hurried that it is tried once although its time has not come, early that it is
+	// tried before that, and void that nobody asks for it any more.
+	retry, hurried, early, void bool
 	// sent is when it was sent off.
 	sent time.Time
 }
@@ -34,19 +34,27 @@ type landing struct {
 }
 
 // fly sends one event.
-func (r *route) fly(ctx context.Context, f *flight, view goodshipv1.WebhookView, m webhook.Message) landing {
+func (r *route) fly(ctx context.Context, f *flight, to *goodshipv1.WebhookEndpoint, m webhook.Message) landing {
 	s, l := r.courier.service, landing{flight: f}
 	l.err = contained(func() (err error) {
-		if l.letter, err = s.letter(ctx, r.workspace, view, f.told); err != nil {
+		if l.letter, err = s.letter(ctx, r.workspace, to, f.told); err != nil {
 			return err
 		}
-		m.ID, m.Time, m.Body, m.Traceparent = f.webhookID(r.id), s.now(), l.letter.body, l.letter.traceparent
+		m.ID, m.Time, m.Body, m.Traceparent = l.webhookID(r.id), s.now(), l.letter.body, l.letter.traceparent
 		if l.outcome = r.courier.sender.Send(ctx, m); ctx.Err() != nil && l.outcome.Failure != "" {
 			return ctx.Err()
 		}
 		return nil
 	})
 	return l
+}
+
+// webhookID returns the id that the event was sent under, and is from now on.
+func (l *landing) webhookID(endpoint string) string {
+	if l.delivery != nil {
+		return l.delivery.WebhookId
+	}
+	return l.told.webhookID(endpoint, l.letter.at)
 }
 
 // again returns the flight of an event that was tried before.
@@ -58,8 +66,16 @@ func again(l *lane, d *goodshipv1.WebhookDelivery) *flight {
 	return f
 }
 
-// due returns when it is time for an event.
+// due returns when it is time for an event, zero if that is now.
 func (f *flight) due() time.Time {
+	if f.hurried {
+		return time.Time{}
+	}
+	return f.nextTry()
+}
+
+// nextTry returns when an event is tried again by the schedule, zero if it was not tried.
+func (f *flight) nextTry() time.Time {
 	if f.delivery.GetNextTryTime() == nil {
 		return time.Time{}
 	}

@@ -27,6 +27,11 @@ func (r *route) land(l landing) {
 			r.giveUp(proto.CloneOf(f.delivery), removedBefore)
 		}
 		r.done(f)
+	case errors.Is(l.err, errNotTold):
+		if f.delivery != nil {
+			r.giveUp(proto.CloneOf(f.delivery), notToldNow)
+		}
+		r.done(f)
 	case refuses(l.err):
 		r.standStill(l.err)
 	default:
@@ -35,6 +40,9 @@ func (r *route) land(l landing) {
 		r.done(f)
 	}
 }
+
+// tooManyWait is why an event was given up that nothing could wait for.
+const tooManyWait = "so many other conversations wait already that this one was not tried again: replay it"
 
 // answered takes in how the endpoint took an event.
 func (r *route) answered(l landing) {
@@ -54,7 +62,12 @@ func (r *route) answered(l landing) {
 		return
 	}
 	r.notTaken(f, l.outcome.RetryAfter)
+	full := f.replay == nil && f.lane.parked == nil && !r.mayPark()
 	switch {
+	case full && r.isDown(): // it stays where it is in the feed
+	case full:
+		r.giveUp(d, tooManyWait)
+		r.done(f)
 	case f.removed.IsZero() && f.replay == nil && f.lane.ends():
 		r.giveUp(d, removedBefore)
 		r.done(f)
@@ -71,7 +84,7 @@ func (r *route) entry(l landing) *goodshipv1.WebhookDelivery {
 	f, d := l.flight, proto.CloneOf(l.delivery)
 	if d == nil {
 		d = &goodshipv1.WebhookDelivery{
-			Id: r.deliveryID(), ConversationId: f.conversation, Revision: f.revision, WebhookId: f.webhookID(r.id), EventKind: l.letter.kind,
+			Id: r.deliveryID(), ConversationId: f.conversation, Revision: f.revision, WebhookId: l.webhookID(r.id), EventKind: l.letter.kind,
 			RemovalCause: f.cause,
 		}
 		if !l.letter.at.IsZero() {
@@ -132,12 +145,18 @@ func (r *route) done(f *flight) {
 	}
 }
 
-// up notes that the endpoint took something.
+// up notes that the endpoint took something. If it was down, what waits is tried once at once: it may have failed for that alone.
 func (r *route) up() {
 	clear(r.failing)
-	if r.isDown() {
-		r.progress.DownTime, r.progress.ProbeCount = nil, 0
-		r.unsaved.progress = true
+	if !r.isDown() {
+		return
+	}
+	r.progress.DownTime, r.progress.ProbeCount = nil, 0
+	r.unsaved.progress = true
+	for _, l := range r.lanes {
+		if l.parked != nil && l.next != nil {
+			l.next.hurried = true
+		}
 	}
 }
 

@@ -12,8 +12,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// removedBefore is why an event was given up whose conversation is gone.
-const removedBefore = "the conversation was removed before it was delivered"
+// removedBefore is why an event was given up whose conversation is gone, and notToldNow why one of which the endpoint is not told any more.
+const (
+	removedBefore = "the conversation was removed before it was delivered"
+	notToldNow    = "the endpoint's view and event_kinds have no such event any more"
+)
 
 // fill gives lanes what comes next: of the feed, or, where they are parked, of their conversation's log.
 func (r *route) fill(ctx context.Context) error {
@@ -36,7 +39,7 @@ func (r *route) fill(ctx context.Context) error {
 
 // reads says whether more of the feed is to be read now.
 func (r *route) reads() bool {
-	return !r.ended && !r.changed.Load() && len(r.window) < maxWindow && r.parked() < maxParked && (len(r.window) == 0 || !r.isDown())
+	return !r.ended && !r.changed.Load() && len(r.window) < maxWindow
 }
 
 // readFeed reads a page of the feed.
@@ -113,34 +116,34 @@ func (r *route) take(e store.FeedEntry) {
 		if l := r.lanes[e.ConversationID]; l != nil {
 			r.abandon(l)
 		}
-		if r.wants(kindRemoved) {
+		if wants(r.endpoint.WebhookEndpoint, kindRemoved) {
 			r.enqueue(s, told{conversation: e.ConversationID, removed: e.RemoveTime, cause: e.RemovalCause})
 		}
 		return
 	}
 	for _, event := range e.Record.GetEvents() { // none if the conversation was removed since
-		if l := r.lanes[e.ConversationID]; r.isTold(event) && event.Revision > r.through[e.ConversationID] && (l == nil || l.parked == nil) {
+		if l := r.lanes[e.ConversationID]; isTold(r.endpoint.WebhookEndpoint, event) && event.Revision > r.through[e.ConversationID] && (l == nil || l.parked == nil) {
 			r.enqueue(s, told{conversation: e.ConversationID, revision: event.Revision})
 		}
 	}
 }
 
 func (r *route) enqueue(s *slot, of told) {
-	s.lane = r.lane(of.conversation)
-	s.lane.queue = append(s.lane.queue, &flight{told: of, lane: s.lane, slot: s})
-	s.left++
+	l := r.lane(of.conversation)
+	s.lane, s.left = l, s.left+1
+	if l.queue = append(l.queue, &flight{told: of, lane: l, slot: s}); len(l.queue) > maxQueue && !l.ends() && r.mayPark() {
+		r.park(l, l.queue[0].revision-1)
+	}
 }
 
-// isTold says whether the endpoint is told of an event.
-func (r *route) isTold(e *goodshipv1.Event) bool {
-	full := r.endpoint.WebhookEndpoint.View == goodshipv1.WebhookView_WEBHOOK_VIEW_FULL
-	return (full || e.PublicRevision > 0) && r.wants(eventKind(e))
+// isTold says whether an endpoint is told of an event.
+func isTold(w *goodshipv1.WebhookEndpoint, e *goodshipv1.Event) bool {
+	return (w.View == goodshipv1.WebhookView_WEBHOOK_VIEW_FULL || e.PublicRevision > 0) && wants(w, eventKind(e))
 }
 
-// wants says whether the endpoint is told of a kind of events.
-func (r *route) wants(kind string) bool {
-	kinds := r.endpoint.WebhookEndpoint.EventKinds
-	return len(kinds) == 0 || slices.Contains(kinds, kind)
+// wants says whether an endpoint is told of a kind of events.
+func wants(w *goodshipv1.WebhookEndpoint, kind string) bool {
+	return len(w.EventKinds) == 0 || slices.Contains(w.EventKinds, kind)
 }
 
 // lane returns a conversation's lane, a new one if it has none.
@@ -177,7 +180,7 @@ func (r *route) overtake() {
 
 // slow returns the lane that keeps the position from moving on, if no more of the feed is read for it; nil if there is none.
 func (r *route) slow() *lane {
-	if len(r.window) < maxWindow || r.parked() >= maxParked || r.changed.Load() {
+	if len(r.window) < maxWindow || !r.mayPark() || r.changed.Load() {
 		return nil
 	}
 	l := r.window[0].lane
@@ -248,7 +251,7 @@ func (r *route) follow(ctx context.Context, l *lane) error {
 		}
 		for _, record := range records {
 			for _, e := range record.Events {
-				if e.Revision > revision && r.isTold(e) {
+				if e.Revision > revision && isTold(r.endpoint.WebhookEndpoint, e) {
 					l.next = &flight{told: told{conversation: l.conversation, revision: e.Revision}, lane: l, retry: true}
 					return nil
 				}

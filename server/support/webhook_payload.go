@@ -28,6 +28,9 @@ const (
 // errNothingToTell says that there is no such event any more: its conversation was removed.
 var errNothingToTell = errors.New("support: the event is gone")
 
+// errNotTold says that the endpoint is not told of such events, or not any more.
+var errNotTold = errors.New("support: the endpoint is not told of the event")
+
 // errTooLarge says that an event does not fit into a payload, whatever is cut.
 var errTooLarge = errors.New("support: the event is too large")
 
@@ -41,10 +44,10 @@ type told struct {
 	cause   goodshipv1.RemovalCause
 }
 
-// webhookID returns the id that an event has for an endpoint, whenever it is sent. It tells nothing: the endpoint's id is not known
-// to who receives it.
-func (e told) webhookID(endpoint string) string {
-	sum := hashOf(endpoint, e.conversation, strconv.Itoa(int(e.revision)))
+// webhookID returns the id that an event, which happened at a time, has for an endpoint, whenever it is sent. It tells nothing: the
+// endpoint's id is not known to who receives it. The time is in it since another event may have the revision after a restore.
+func (e told) webhookID(endpoint string, at time.Time) string {
+	sum := hashOf(endpoint, e.conversation, strconv.Itoa(int(e.revision)), strconv.FormatInt(at.UnixMicro(), 10))
 	return "evt_" + strings.ToLower(base32hex.EncodeToString(sum[:16]))
 }
 
@@ -60,9 +63,10 @@ type letter struct {
 	traceparent string
 }
 
-// letter writes an event as it reads now. It returns errNothingToTell if it is gone.
-func (s *Service) letter(ctx context.Context, workspace string, view goodshipv1.WebhookView, of told) (letter, error) {
-	data, traceparent, err := s.webhookData(ctx, workspace, view, of)
+// letter writes an event for an endpoint as it reads now. It returns errNothingToTell if it is gone, and errNotTold if the endpoint is
+// not told of it, whatever it was told of before.
+func (s *Service) letter(ctx context.Context, workspace string, to *goodshipv1.WebhookEndpoint, of told) (letter, error) {
+	data, traceparent, err := s.webhookData(ctx, workspace, to, of)
 	if err != nil {
 		return letter{}, orMissing(err, errNothingToTell)
 	}
@@ -71,15 +75,21 @@ func (s *Service) letter(ctx context.Context, workspace string, view goodshipv1.
 	return l, err
 }
 
-func (s *Service) webhookData(ctx context.Context, workspace string, view goodshipv1.WebhookView, of told) (*goodshipv1.WebhookData, string, error) {
+func (s *Service) webhookData(ctx context.Context, workspace string, to *goodshipv1.WebhookEndpoint, of told) (*goodshipv1.WebhookData, string, error) {
 	data := &goodshipv1.WebhookData{WorkspaceId: workspace, ConversationId: of.conversation}
 	if !of.removed.IsZero() {
+		if !wants(to, kindRemoved) {
+			return nil, "", errNotTold
+		}
 		data.Event = removedEvent(of.removed, of.cause)
 		return data, "", nil
 	}
 	record, event, err := s.eventAt(ctx, workspace, of)
 	if err != nil {
 		return nil, "", err
+	}
+	if !isTold(to, event) {
+		return nil, "", errNotTold
 	}
 	head, err := s.store.Conversation(ctx, workspace, of.conversation)
 	if err != nil {
@@ -96,7 +106,7 @@ func (s *Service) webhookData(ctx context.Context, workspace string, view goodsh
 	if err := r.show(ctx, &item{}, of.conversation, record, event); err != nil {
 		return nil, "", err
 	}
-	if data.Event = event; view == goodshipv1.WebhookView_WEBHOOK_VIEW_FULL {
+	if data.Event = event; to.View == goodshipv1.WebhookView_WEBHOOK_VIEW_FULL {
 		event.PublicRevision = 0
 	} else {
 		ForCustomer(event)

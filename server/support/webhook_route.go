@@ -19,8 +19,10 @@ const (
 	maxWindow = 256
 	// slowAfter is for how long a request is under way before others overtake its conversation.
 	slowAfter = time.Second
-	// maxParked is how many conversations wait behind an event that failed before the route reads no more of the feed.
-	maxParked = 1000
+	// maxQueue is how many of these a conversation has before it goes by its log, so that one does not take the place of the others.
+	maxQueue = maxWindow / maxFlights
+	// maxParked is how many conversations wait behind an event that failed. With so many, one more event that fails is a dead letter.
+	maxParked = 10_000
 )
 
 var (
@@ -215,9 +217,9 @@ func (r *route) dispatch(ctx context.Context) {
 		if f.retry {
 			r.retries++
 		}
-		go func(view goodshipv1.WebhookView, uri string, secrets [][]byte) {
-			r.landed <- r.fly(ctx, f, view, webhook.Message{URL: uri, Secrets: secrets})
-		}(r.endpoint.WebhookEndpoint.View, r.endpoint.WebhookEndpoint.Uri, liveSecrets(r.endpoint, r.courier.service.now()))
+		go func(to *goodshipv1.WebhookEndpoint, secrets [][]byte) {
+			r.landed <- r.fly(ctx, f, to, webhook.Message{URL: to.Uri, Secrets: secrets})
+		}(r.endpoint.WebhookEndpoint, liveSecrets(r.endpoint, r.courier.service.now()))
 	}
 }
 
@@ -236,7 +238,7 @@ func (r *route) next() *flight {
 		return nil
 	case r.retries < maxRetries:
 		f := r.waiting(soonest)
-		if f != nil && !f.early {
+		if f != nil && !f.due().After(r.now()) {
 			return f
 		}
 	}
@@ -245,9 +247,12 @@ func (r *route) next() *flight {
 
 func (r *route) isDown() bool { return r.progress.DownTime != nil }
 
-// fromFeed returns the first event from the feed whose lane is free.
+// fromFeed returns the first event from the feed whose lane is free; of an endpoint that is down another one for each probe, since
+// that one may be to blame.
 func (r *route) fromFeed() *flight {
-	for _, s := range r.window {
+	first := int(r.progress.ProbeCount)
+	for i := range r.window {
+		s := r.window[(first+i)%len(r.window)]
 		if s.left > 0 && s.lane.under == nil && len(s.lane.queue) > 0 {
 			return s.lane.queue[0]
 		}
@@ -272,7 +277,7 @@ func (r *route) waiting(before func(a, b *flight) bool) *flight {
 		offer(r.replay(p))
 	}
 	if first != nil {
-		first.early = first.due().After(r.now())
+		first.early = first.nextTry().After(r.now())
 	}
 	return first
 }
@@ -338,13 +343,13 @@ func (r *route) sleep(ctx context.Context, until time.Time, landing bool) bool {
 	}
 }
 
-// parked counts the lanes that are.
-func (r *route) parked() int {
+// mayPark says whether one lane more may be parked.
+func (r *route) mayPark() bool {
 	n := 0
 	for _, l := range r.lanes {
 		if l.parked != nil {
 			n++
 		}
 	}
-	return n
+	return n < r.courier.maxParked
 }

@@ -104,6 +104,9 @@ func (r *route) disable(tx store.Tx) error {
 	if err != nil {
 		return orMissing(err, errStale)
 	}
+	if e.Version != r.endpoint.Version { // it may be another one that wants no more
+		return errStale
+	}
 	w := e.WebhookEndpoint
 	w.State = goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_DISABLED
 	w.DisableReason = "The endpoint answered 410: it wants no more. What happens from then on is sent when it is enabled again."
