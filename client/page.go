@@ -115,6 +115,11 @@ func (c *Client) AllApologies(ctx context.Context, req *goodshipv1.ListApologies
 	return items(Pages(ctx, c.ListApologies, req), (*goodshipv1.ListApologiesResponse).GetApologies)
 }
 
+// AllErasures goes through every page of ListErasures, as Pages says.
+func (c *Client) AllErasures(ctx context.Context, req *goodshipv1.ListErasuresRequest) iter.Seq2[*goodshipv1.Erasure, error] {
+	return items(Pages(ctx, c.ListErasures, req), (*goodshipv1.ListErasuresResponse).GetErasures)
+}
+
 // AllRemovals goes through every page of ListRemovals, as Pages says.
 func (c *Client) AllRemovals(ctx context.Context, req *goodshipv1.ListRemovalsRequest) iter.Seq2[*goodshipv1.Removal, error] {
 	return items(Pages(ctx, c.ListRemovals, req), (*goodshipv1.ListRemovalsResponse).GetRemovals)

@@ -122,6 +122,7 @@ var rightRows = map[string]row{
 	"ReplayWebhook": {callers: keepers, scope: admin, of: endpoint, call: func(_ caller, o object) proto.Message {
 		return &goodshipv1.ReplayWebhookRequest{WebhookEndpointId: o.id, FromTime: timestamppb.New(faketime.New().Now())}
 	}},
+	"ListErasures": {callers: onlyKeys, scope: privacy, call: func(caller, object) proto.Message { return &goodshipv1.ListErasuresRequest{} }},
 	"ListRemovals": {callers: keepers, scope: admin, call: func(caller, object) proto.Message { return &goodshipv1.ListRemovalsRequest{} }},
 }
 

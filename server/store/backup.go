@@ -57,13 +57,13 @@ type BackupWriter struct {
 	buf     []byte
 }
 
-// NewBackupWriter begins a backup of a store's epoch. The backup is whole only after Close.
-func NewBackupWriter(w io.Writer, epoch string) (*BackupWriter, error) {
+// NewBackupWriter begins a backup of a store's epoch, which remembers request ids under a key. The backup is whole only after Close.
+func NewBackupWriter(w io.Writer, epoch string, requestKey []byte) (*BackupWriter, error) {
 	b := &BackupWriter{out: bufio.NewWriterSize(w, 64<<10), digest: sha256.New()}
 	if err := b.write([]byte(backupMagic)); err != nil {
 		return nil, err
 	}
-	return b, b.frame(headerFrame, &storev1.BackupHeader{Format: backupFormat, Epoch: epoch})
+	return b, b.frame(headerFrame, &storev1.BackupHeader{Format: backupFormat, Epoch: epoch, RequestKey: requestKey})
 }
 
 // Write adds an entry. It replaces an earlier one of the same object.
@@ -169,6 +169,15 @@ func (b *BackupReader) Next() (*storev1.BackupEntry, error) {
 		return nil, b.damaged("an entry does not read")
 	}
 	return e, nil
+}
+
+// RequestKey returns the key under which the backup remembers request ids; a new one if it is from before there were keys, when what
+// it remembers is not known any more.
+func (b *BackupReader) RequestKey() []byte {
+	if key := b.header.GetRequestKey(); len(key) == KeySize {
+		return key
+	}
+	return NewKey()
 }
 
 // Clock returns the time of the newest unit in the backup. It is known once Next has returned io.EOF.

@@ -19,7 +19,7 @@ var backupClock = time.Date(2026, time.March, 1, 9, 0, 0, 1000, time.UTC)
 
 func writeBackup(t interface{ Fatal(...any) }, entries []*storev1.BackupEntry) []byte {
 	var b bytes.Buffer
-	w, err := store.NewBackupWriter(&b, "epoch")
+	w, err := store.NewBackupWriter(&b, "epoch", store.NewKey())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,8 @@ type PrivacyReader interface {
 	Resolved(ctx context.Context, workspace string, before time.Time, after *Position, limit int) ([]*storev1.Head, *Position, error)
 	// Erasure returns one, or ErrNotFound.
 	Erasure(ctx context.Context, workspace, id string) (*storev1.ErasureRecord, error)
-	// Erasures returns the erasures of a workspace that are RUNNING, by id.
-	Erasures(ctx context.Context, workspace string) ([]*storev1.ErasureRecord, error)
+	// Erasures returns at most limit erasures with an id before the given one (empty: from the newest), newest first.
+	Erasures(ctx context.Context, workspace, before string, limit int) ([]*storev1.ErasureRecord, error)
 	// Removals returns at most limit entries of the log of what retention removed with an id before the given one (empty: from the
 	// newest), newest first.
 	Removals(ctx context.Context, workspace, before string, limit int) ([]*goodshipv1.Removal, error)

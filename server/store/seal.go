@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -13,16 +14,18 @@ import (
 const KeySize = 32
 
 // Sealer seals positions into opaque tokens: page tokens and cursors. A token is bound to a purpose (the workspace, the
-// caller's view and the filter), and to the store's epoch, so that a restored store refuses the tokens of the time before.
+// caller's view and the filter), and to the store's epoch, so that a restored store refuses the tokens of the time before. It also
+// makes the hashes that a request id is remembered by, under a key that a restored store keeps, so that it knows the request ids.
 type Sealer struct {
-	aead  cipher.AEAD
-	epoch string
+	aead       cipher.AEAD
+	requestKey []byte
+	epoch      string
 }
 
-// NewSealer returns a sealer with a key of KeySize random bytes.
-func NewSealer(key []byte, epoch string) (*Sealer, error) {
-	if len(key) != KeySize {
-		return nil, fmt.Errorf("store: sealing key has %d bytes, want %d", len(key), KeySize)
+// NewSealer returns a sealer with keys of KeySize random bytes.
+func NewSealer(key, requestKey []byte, epoch string) (*Sealer, error) {
+	if len(key) != KeySize || len(requestKey) != KeySize {
+		return nil, fmt.Errorf("store: sealing and request key have %d and %d bytes, want %d", len(key), len(requestKey), KeySize)
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -32,10 +35,10 @@ func NewSealer(key []byte, epoch string) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: sealing key: %w", err)
 	}
-	return &Sealer{aead: aead, epoch: epoch}, nil
+	return &Sealer{aead: aead, requestKey: requestKey, epoch: epoch}, nil
 }
 
-// NewKey returns a random sealing key.
+// NewKey returns a random key.
 func NewKey() []byte {
 	key := make([]byte, KeySize)
 	rand.Read(key) // never fails
@@ -61,6 +64,16 @@ func (s *Sealer) Open(purpose, token string) ([]byte, error) {
 	}
 	return position, nil
 }
+
+// Hash returns a hash of something of a request. Nobody who lacks the key can tell by it what that was, not by guessing either.
+func (s *Sealer) Hash(b []byte) [sha256.Size]byte {
+	h := hmac.New(sha256.New, s.requestKey)
+	h.Write(b)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// RequestKey returns the key of Hash, for a backup.
+func (s *Sealer) RequestKey() []byte { return s.requestKey }
 
 // Epoch names this life of the store's data. A restore begins a new one.
 func (s *Sealer) Epoch() string { return s.epoch }

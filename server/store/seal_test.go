@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"regexp"
 	"strings"
@@ -11,9 +12,11 @@ import (
 	"pgregory.net/rapid"
 )
 
+var requestKey = store.NewKey()
+
 func newSealer(t testing.TB, key []byte, epoch string) *store.Sealer {
 	t.Helper()
-	s, err := store.NewSealer(key, epoch)
+	s, err := store.NewSealer(key, requestKey, epoch)
 	if err != nil {
 		t.Fatalf("NewSealer: %v", err)
 	}
@@ -99,13 +102,36 @@ func TestSealerRefusesDamagedTokens(t *testing.T) {
 
 func TestNewSealerWantsAWholeKey(t *testing.T) {
 	for _, size := range []int{0, 16, 24, store.KeySize - 1, store.KeySize + 1} {
-		if _, err := store.NewSealer(make([]byte, size), "epoch"); err == nil {
+		if _, err := store.NewSealer(make([]byte, size), requestKey, "epoch"); err == nil {
 			t.Errorf("a key of %d bytes was taken", size)
+		}
+		if _, err := store.NewSealer(store.NewKey(), make([]byte, size), "epoch"); err == nil {
+			t.Errorf("a request key of %d bytes was taken", size)
 		}
 	}
 	a, b := store.NewKey(), store.NewKey()
 	if len(a) != store.KeySize || bytes.Equal(a, b) {
 		t.Errorf("got keys %x and %x, want %d random bytes each", a, b, store.KeySize)
+	}
+}
+
+// TestHash hashes as the request key says, whatever the sealing key and the epoch are.
+func TestHash(t *testing.T) {
+	mine := newSealer(t, store.NewKey(), "epoch").Hash([]byte("request"))
+	if again := newSealer(t, store.NewKey(), "another epoch").Hash([]byte("request")); again != mine {
+		t.Errorf("after a restore: got %x, want %x", again, mine)
+	}
+	other, err := store.NewSealer(store.NewKey(), store.NewKey(), "epoch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, hash := range map[string][32]byte{
+		"under another key": other.Hash([]byte("request")), "of another request": newSealer(t, store.NewKey(), "epoch").Hash([]byte("other")),
+		"under no key": sha256.Sum256([]byte("request")),
+	} {
+		if hash == mine {
+			t.Errorf("the hash %s is the same", what)
+		}
 	}
 }
 

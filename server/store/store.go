@@ -79,11 +79,11 @@ type Updater interface {
 type Once struct {
 	// RequestID is the caller's; empty if the unit is not to be remembered.
 	RequestID string
-	// Scope is whom and what the id belongs to: the acting principal and the method.
+	// Scope is whom and what the id belongs to, the acting principal and the method: a hash of the Sealer's.
 	Scope string
 	// Conversation is the conversation that the request names, if it names one; it is part of the scope.
 	Conversation string
-	// Body is a hash of the request without its id.
+	// Body is a hash of the Sealer's of the request without its id.
 	Body [32]byte
 	// Forever says that the request id is never forgotten, nor when the conversation is removed. It goes with the scope: all requests
 	// of one scope say the same.
@@ -92,6 +92,9 @@ type Once struct {
 
 // OnceRetention is how long a request id is remembered at least, unless it is kept for ever.
 const OnceRetention = 24 * time.Hour
+
+// Forgotten says whether a request id that was seen at a time may be forgotten by now.
+func Forgotten(at, now time.Time, forever bool) bool { return !forever && now.Sub(at) > OnceRetention }
 
 // Result is what Update did.
 type Result struct {
@@ -303,7 +306,7 @@ type Keeper interface {
 	Now() time.Time
 	// Ready returns nil while the store takes writes, or why it does not.
 	Ready() error
-	// Sealer seals page tokens and cursors under the store's key and epoch.
+	// Sealer seals page tokens and cursors under the store's key and epoch, and makes the hashes that request ids are remembered by.
 	Sealer() *Sealer
 	// Notify has fn called, after each commit and before the replies of its units, with a hint of each thing that it may have
 	// changed, and of what a failed one may have; from the next commit on until stop is called, which waits for a call of fn that
@@ -316,7 +319,8 @@ type Keeper interface {
 	// since is as old as the next entry that still tells when it was. The logs stay, and positions are never given again.
 	PruneFeed(ctx context.Context, before time.Time, limit int) (int, error)
 	// Backup writes a backup: each conversation and object as of one instant during the call. What is removed meanwhile and was written
-	// already is taken back by an entry that says so, which is as good as not having it once the backup is restored.
+	// already is taken back by an entry that says so, which is as good as not having it once the backup is restored. A request id that
+	// may be forgotten is not in it.
 	Backup(ctx context.Context, w io.Writer) error
 	// Check compares what is stored with itself, by a full scan: checksums, numbers, indexes; deep, what each message says of
 	// itself too. That a head is the fold of its log is the rules' business, and their tests'.

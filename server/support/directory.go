@@ -16,7 +16,7 @@ import (
 
 // UpsertAgent creates an agent, or replaces what is known of one.
 func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRequest) (*goodshipv1.Agent, error) {
-	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.AgentId}
+	c := callerFrom(ctx)
 	_, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		now := timestamppb.New(tx.Now())
 		known, err := tx.Agent(req.AgentId)
@@ -39,14 +39,14 @@ func (s *Service) UpsertAgent(ctx context.Context, req *goodshipv1.UpsertAgentRe
 			a.DisableTime = nil
 		}
 		if proto.Equal(a, before) {
-			return receipt, nil
+			return &storev1.Receipt{}, nil
 		}
 		if err := checkOwnAllowance(tx, a.Allowance); err != nil {
 			return nil, err
 		}
 		a.UpdateTime = now
 		known.Version++
-		return receipt, tx.PutAgent(known)
+		return &storev1.Receipt{}, tx.PutAgent(known)
 	})
 	if err != nil {
 		return nil, err
@@ -104,20 +104,19 @@ func (s *Service) ListAgents(ctx context.Context, req *goodshipv1.ListAgentsRequ
 // the call end in between, the rest follows as soon as somebody touches it or looks at the line, or the call is repeated.
 func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgentRequest) (*goodshipv1.Agent, error) {
 	c := callerFrom(ctx)
-	receipt := &storev1.Receipt{ObjectId: req.AgentId}
 	_, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		record, err := tx.Agent(req.AgentId)
 		if err != nil {
 			return nil, orMissing(err, noAgent(req.AgentId))
 		}
 		if record.Agent.DisableTime != nil {
-			return receipt, nil
+			return &storev1.Receipt{}, nil
 		}
 		now := timestamppb.New(tx.Now())
 		record.Agent.DisableTime, record.Agent.UpdateTime, record.Agent.AvailableUntilTime = now, now, nil
 		record.TokenNotBeforeTime = now // later than any before it, so that enabling again revives no token
 		record.Version++
-		return receipt, tx.PutAgent(record)
+		return &storev1.Receipt{}, tx.PutAgent(record)
 	})
 	if err != nil {
 		return nil, err
@@ -136,7 +135,7 @@ func (s *Service) DisableAgent(ctx context.Context, req *goodshipv1.DisableAgent
 
 // UpsertCustomer creates a customer, or replaces what is known of one.
 func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCustomerRequest) (*goodshipv1.Customer, error) {
-	c, receipt := callerFrom(ctx), &storev1.Receipt{ObjectId: req.CustomerId}
+	c := callerFrom(ctx)
 	_, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		r, err := customerIn(tx, req.CustomerId)
 		if errors.Is(err, store.ErrNotFound) && req.Etag == "" {
@@ -149,11 +148,11 @@ func (s *Service) UpsertCustomer(ctx context.Context, req *goodshipv1.UpsertCust
 			return nil, etagMismatch()
 		}
 		if r.Customer.DisplayName == req.Customer.DisplayName {
-			return receipt, nil
+			return &storev1.Receipt{}, nil
 		}
 		r.Customer.DisplayName, r.Customer.UpdateTime = req.Customer.DisplayName, timestamppb.New(tx.Now())
 		r.Version++
-		return receipt, tx.PutCustomer(r)
+		return &storev1.Receipt{}, tx.PutCustomer(r)
 	})
 	if err != nil {
 		return nil, err

@@ -25,15 +25,14 @@ const (
 	eraseFor = 5 * time.Second
 	// unitConversations and unitEvents bound what one unit removes; what is larger by itself is alone in its unit.
 	unitConversations, unitEvents = 16, 2000
-	// erasePage is how many credits one unit looks at, and of how many incidents one looks for the person, for each of their keys.
+	// erasePage is how many credits one unit looks at, how many erasures are read at once, and of how many incidents one looks for the person, for each of their keys.
 	erasePage = 100
 )
 
-// EraseCustomer removes a person for good. The request id's record knows nothing of whom it is about: of a replay, that is told by
-// the erasure that still is of the customer, or by there being no customer any more.
+// EraseCustomer removes a person for good.
 func (s *Service) EraseCustomer(ctx context.Context, req *goodshipv1.EraseCustomerRequest) (*goodshipv1.Erasure, error) {
 	c, id := callerFrom(ctx), newID(erasurePrefix)
-	result, err := s.update(ctx, c, once(c, &goodshipv1.EraseCustomerRequest{RequestId: req.RequestId}), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
+	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		begun, err := beginErasure(tx, req.CustomerId, id)
 		return &storev1.Receipt{ObjectId: begun}, err
 	})
@@ -41,11 +40,6 @@ func (s *Service) EraseCustomer(ctx context.Context, req *goodshipv1.EraseCustom
 		return nil, err
 	}
 	id = result.Receipt.ObjectId
-	if result.Replayed {
-		if err := s.erases(ctx, id, req.CustomerId); err != nil {
-			return nil, err
-		}
-	}
 	s.eraseWithin(ctx, &erasing{service: s, workspace: c.Workspace, id: id})
 	return s.GetErasure(ctx, &goodshipv1.GetErasureRequest{ErasureId: id})
 }
@@ -98,18 +92,6 @@ func onHold(conversationID string) error {
 		With("conversation_id", conversationID)
 }
 
-// erases refuses a replay about another customer than the one whom an erasure is of, or was.
-func (s *Service) erases(ctx context.Context, id, customerID string) error {
-	customer, err := s.customerByID(ctx, callerFrom(ctx).Workspace, customerID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case err == nil && customer.ErasureId != id:
-		return store.ErrRequestIDReused
-	}
-	return err
-}
-
 // eraseWithin goes on with an erasure for as long as a call waits. What is left, for whatever reason, the timekeeper does.
 func (s *Service) eraseWithin(ctx context.Context, e *erasing) {
 	enough, stop := s.clock.Timer(eraseFor)
@@ -139,6 +121,25 @@ func (s *Service) GetErasure(ctx context.Context, req *goodshipv1.GetErasureRequ
 			"The workspace has no such erasure. EraseCustomer returns the id of one."))
 	}
 	return r.Erasure, nil
+}
+
+// ListErasures lists the receipts of erasures, newest first.
+func (s *Service) ListErasures(ctx context.Context, req *goodshipv1.ListErasuresRequest) (*goodshipv1.ListErasuresResponse, error) {
+	c := callerFrom(ctx)
+	p, err := s.openPage(c, req)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.store.Erasures(ctx, c.Workspace, string(p.after), p.size+1)
+	if err != nil {
+		return nil, err
+	}
+	reply := &goodshipv1.ListErasuresResponse{}
+	records, reply.NextPageToken = cut(p, records, func(r *storev1.ErasureRecord) string { return r.Erasure.Id })
+	for _, r := range records {
+		reply.Erasures = append(reply.Erasures, r.Erasure)
+	}
+	return reply, nil
 }
 
 // erasing is a run of an erasure. It stands in memory; two at once do no harm.

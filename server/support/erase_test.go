@@ -1,8 +1,12 @@
 package support_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +16,7 @@ import (
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/store"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -153,8 +158,87 @@ func TestEraseIsRepeated(t *testing.T) {
 	w.restart()
 	same(t, "receipt after a restart", do[*goodshipv1.Erasure](w, backend, req), first)
 	w.refuses(backend, &goodshipv1.EraseCustomerRequest{CustomerId: lou.id(), RequestId: "once"}, "InvalidArgument REQUEST_ID_REUSED")
-	w.opens(kim, "Hello again")
-	w.refuses(backend, req, "InvalidArgument REQUEST_ID_REUSED") // since it would not erase who kim is now
+	w.refuses(backend, &goodshipv1.EraseCustomerRequest{CustomerId: "nobody", RequestId: "once"}, "InvalidArgument REQUEST_ID_REUSED")
+	w.erases(lou)
+	w.refuses(backend, &goodshipv1.EraseCustomerRequest{CustomerId: lou.id(), RequestId: "once"}, "InvalidArgument REQUEST_ID_REUSED")
+	id := w.opens(kim, "Hello again")
+	same(t, "receipt once kim is somebody new", do[*goodshipv1.Erasure](w, backend, req), first)
+	equal(t, "state of what is said since", w.reads(kim, id).State, waiting)
+}
+
+// TestListErasures pages through the receipts, newest first.
+func TestListErasures(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var want []*goodshipv1.Erasure
+	for range 5 {
+		w.opens(kim, "Hello?")
+		want = slices.Insert(want, 0, w.erases(kim))
+	}
+	for size := range int32(6) {
+		var got []*goodshipv1.Erasure
+		for req, more := (&goodshipv1.ListErasuresRequest{PageSize: size}), true; more; more = req.PageToken != "" {
+			page := do[*goodshipv1.ListErasuresResponse](w, backend, req)
+			got, req.PageToken = append(got, page.Erasures...), page.NextPageToken
+		}
+		same(t, fmt.Sprintf("erasures in pages of %d", size), &goodshipv1.ListErasuresResponse{Erasures: got}, &goodshipv1.ListErasuresResponse{Erasures: want})
+	}
+}
+
+// TestEraseLeavesNoRequest has calls with request ids name a person: once they are erased, no receipt and no hash that somebody else
+// could make says so.
+func TestEraseLeavesNoRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.empowers()
+	name := &goodshipv1.UpsertCustomerRequest{CustomerId: kim.id(), Customer: &goodshipv1.Customer{DisplayName: "Kim"}, RequestId: "upsert"}
+	do[*goodshipv1.Customer](w, backend, name)
+	opening := &goodshipv1.CreateConversationRequest{Text: "Hello?", RequestId: "open"}
+	id := do[*goodshipv1.Conversation](w, kim, opening).Id
+	do[*goodshipv1.Conversation](w, ada, &goodshipv1.ClaimConversationRequest{ConversationId: id})
+	credit := &goodshipv1.GrantCreditRequest{ConversationId: id, Amount: euros(5, 0), Reason: "It skipped", RequestId: "grant"}
+	granted := do[*goodshipv1.Credit](w, ada, credit)
+	erasing := &goodshipv1.EraseCustomerRequest{CustomerId: kim.id(), RequestId: "erase"}
+	do[*goodshipv1.Erasure](w, backend, erasing)
+	equal(t, "credit granted again", do[*goodshipv1.Credit](w, ada, credit).Id, granted.Id)
+
+	var backup bytes.Buffer
+	equal(t, "error", w.store.Backup(t.Context(), &backup), nil)
+	in, err := store.NewBackupReader(&backup)
+	equal(t, "error", err, nil)
+	var remembered []*storev1.OnceRecord
+	for {
+		e, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		equal(t, "error", err, nil)
+		if e.GetOnce() != nil {
+			remembered = append(remembered, e.GetOnce())
+		}
+	}
+	equal(t, "request ids", len(remembered), 4)
+	guess := store.Once{RequestID: "open", Scope: "customer/kim goodship.v1.CreateConversationRequest"}.Key()
+	for _, r := range remembered {
+		if said := r.Receipt.String(); strings.Contains(said, kim.id()) || r.Forever && strings.Contains(said, id) {
+			t.Errorf("got the receipt %s, want nothing of the erased", said)
+		}
+		if bytes.Equal(r.Key, guess[:]) {
+			t.Error("a request id is known by who called")
+		}
+		for _, req := range []interface {
+			proto.Message
+			GetRequestId() string
+		}{name, opening, credit, erasing} {
+			bare := proto.Clone(req)
+			bare.ProtoReflect().Clear(bare.ProtoReflect().Descriptor().Fields().ByName("request_id"))
+			body, err := proto.MarshalOptions{Deterministic: true}.Marshal(bare)
+			equal(t, "error", err, nil)
+			if hash := sha256.Sum256(body); bytes.Equal(r.Body, hash[:]) {
+				t.Errorf("%T is known by a hash that anybody can make", req)
+			}
+		}
+	}
 }
 
 // broken is a store that refuses a unit, by its number from 1, once: before it happens, or, if late, after.

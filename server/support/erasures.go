@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 )
 
 // erasures are what the timekeeper goes on with.
@@ -86,6 +88,23 @@ func (r *erasures) next(now time.Time) time.Time {
 	return next
 }
 
+// running returns the erasures of a workspace that run.
+func (s *Service) running(ctx context.Context, workspace string) (found []*erasing, err error) {
+	for before, more := "", true; more; {
+		page, err := s.store.Erasures(ctx, workspace, before, erasePage)
+		if err != nil {
+			return found, err
+		}
+		for _, r := range page {
+			if before = r.Erasure.Id; r.Erasure.State == goodshipv1.ErasureState_ERASURE_STATE_RUNNING {
+				found = append(found, &erasing{service: s, workspace: workspace, id: before})
+			}
+		}
+		more = len(page) == erasePage
+	}
+	return found, nil
+}
+
 // findErasures finds, once, those that run since before the start.
 func (k *timekeeper) findErasures(ctx context.Context) error {
 	if k.erasures.begun {
@@ -97,16 +116,14 @@ func (k *timekeeper) findErasures(ctx context.Context) error {
 	}
 	var found []*erasing
 	for _, w := range workspaces {
-		records, err := k.service.store.Erasures(ctx, w.Workspace.Id)
+		running, err := k.service.running(ctx, w.Workspace.Id)
 		if refuses(err) {
 			return err
 		}
 		if err != nil {
 			k.log.Error("the erasures of a workspace cannot be read: those that are not done wait for the next start", "workspace", w.Workspace.Id, "error", err)
 		}
-		for _, r := range records {
-			found = append(found, &erasing{service: k.service, workspace: w.Workspace.Id, id: r.Erasure.Id})
-		}
+		found = append(found, running...)
 	}
 	k.erasures.begun = true
 	k.mu.Lock()

@@ -64,7 +64,7 @@ type unit struct {
 	tx     store.Tx
 	people *people
 	change store.Change
-	// receipt is what the request id remembers; the conversation's id is filled in.
+	// receipt is what the request id remembers; the conversation's id is filled in, unless it has another object's.
 	receipt storev1.Receipt
 	// etag is the conversation's as its caller may have read it, due its due time as it is stored, and before how it stood.
 	etag   string
@@ -190,7 +190,9 @@ func oldest(tx store.Tx) (rules.LinePlace, error) {
 
 // finish appends what the unit did and returns its receipt.
 func (u *unit) finish() (*storev1.Receipt, error) {
-	u.receipt.ConversationId = u.Head.Conversation.Id
+	if u.receipt.ObjectId == "" { // what has an id of its own may be remembered for longer than there is the conversation
+		u.receipt.ConversationId = u.Head.Conversation.Id
+	}
 	if n := u.Message.GetNumber(); n != 0 {
 		u.receipt.MessageNumber = n
 	}

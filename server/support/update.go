@@ -21,13 +21,22 @@ func (s *Service) update(ctx context.Context, c Caller, once store.Once, fn func
 // nothing. By itself it is for what a page that was left open calls for without being asked: marking what it shows as read. Every
 // change that somebody calls for goes through it; only what time does, which nobody calls for, does not.
 func (s *Service) updateUnasked(ctx context.Context, c Caller, once store.Once, fn func(store.Tx, Caller) (*storev1.Receipt, error)) (store.Result, error) {
-	return s.store.Update(ctx, c.Workspace, once, func(tx store.Tx) (*storev1.Receipt, error) {
+	return s.store.Update(ctx, c.Workspace, s.hidden(once), func(tx store.Tx) (*storev1.Receipt, error) {
 		c, err := c.in(tx)
 		if err != nil {
 			return nil, err
 		}
 		return fn(tx, c)
 	})
+}
+
+// hidden returns what makes a request safe to repeat as it is remembered: what it says of people cannot be told, nor found out by
+// guessing, without the store's key.
+func (s *Service) hidden(once store.Once) store.Once {
+	sealer := s.store.Sealer()
+	scope := sealer.Hash([]byte(once.Scope))
+	once.Scope, once.Body = string(scope[:]), sealer.Hash(once.Body[:])
+	return once
 }
 
 // callerRecords are the records that say whether somebody may call: a unit's, or, outside of units, a callerReader's.

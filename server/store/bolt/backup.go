@@ -106,6 +106,8 @@ type backup struct {
 	*Store
 	out     *store.BackupWriter
 	changes *changes
+	// now is when it began: what may be forgotten by then is not in it.
+	now time.Time
 	// names are the workspaces' ids by number.
 	names map[uint32]string
 }
@@ -114,7 +116,7 @@ type backup struct {
 // meanwhile, until little is left; that it reads at one instant, and the backup is the store as of then. What it writes to
 // may be slow: no transaction is open meanwhile. It fails if that is slower than the store is written to.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (err error) {
-	b := &backup{Store: s, changes: &changes{places: make(map[place]bool)}, names: make(map[uint32]string)}
+	b := &backup{Store: s, changes: &changes{places: make(map[place]bool)}, now: s.Now(), names: make(map[uint32]string)}
 	// Between two batches nothing is half committed: whatever is changed from now on is noted.
 	if err := s.onWriter(ctx, func(w *writer) { w.changed[b.changes] = struct{}{} }); err != nil {
 		return err
@@ -123,7 +125,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (err error) {
 		// A writer that has ended tells nobody anything.
 		_ = s.onWriter(context.WithoutCancel(ctx), func(w *writer) { delete(w.changed, b.changes) })
 	}()
-	if b.out, err = store.NewBackupWriter(w, s.sealer.Epoch()); err != nil {
+	if b.out, err = store.NewBackupWriter(w, s.sealer.Epoch(), s.sealer.RequestKey()); err != nil {
 		return err
 	}
 	for _, t := range backedUp {
@@ -281,7 +283,7 @@ func (b *backup) read(v *view, places []changedPlace) ([]*storev1.BackupEntry, e
 	return entries, nil
 }
 
-// entries returns the entries of a record: none if it follows from others.
+// entries returns the entries of a record: none if it follows from others, or may be forgotten.
 func (b *backup) entries(v *view, t table, key, payload []byte) ([]*storev1.BackupEntry, error) {
 	e := &storev1.BackupEntry{WorkspaceId: b.name(v, binary.BigEndian.Uint32(key))}
 	var err error
@@ -294,7 +296,7 @@ func (b *backup) entries(v *view, t table, key, payload []byte) ([]*storev1.Back
 			return nil, v.damaged(t, key, errKey)
 		}
 		if e.ConversationId = k.id; k.kind == onceKind {
-			return onceEntries(e, v, key, payload)
+			return b.onceEntries(e, v, key, payload)
 		}
 		err = conversationEntry(e, v, k.kind, key, payload)
 	case objectTable:
@@ -305,7 +307,7 @@ func (b *backup) entries(v *view, t table, key, payload []byte) ([]*storev1.Back
 		e.Object = &storev1.BackupEntry_Feed{Feed: m}
 	case onceTable:
 		var m *storev1.OnceRecord
-		if m, err = decode[storev1.OnceRecord](v, t, key, payload); err == nil {
+		if m, err = decode[storev1.OnceRecord](v, t, key, payload); err == nil && !forgotten(m, b.now) {
 			m.Key = bytes.Clone(key[len(key)-onceSize:])
 			e.Object = &storev1.BackupEntry_Once{Once: m}
 		}
@@ -317,16 +319,18 @@ func (b *backup) entries(v *view, t table, key, payload []byte) ([]*storev1.Back
 }
 
 // onceEntries returns the entries of a chunk of a conversation's request ids.
-func onceEntries(of *storev1.BackupEntry, v *view, key, payload []byte) ([]*storev1.BackupEntry, error) {
+func (b *backup) onceEntries(of *storev1.BackupEntry, v *view, key, payload []byte) ([]*storev1.BackupEntry, error) {
 	m, err := decode[storev1.OnceRecords](v, conversationTable, key, payload)
 	if err != nil {
 		return nil, err
 	}
 	var entries []*storev1.BackupEntry
 	for _, seen := range m.GetRecords() {
-		entries = append(entries, &storev1.BackupEntry{
-			WorkspaceId: of.GetWorkspaceId(), ConversationId: of.GetConversationId(), Object: &storev1.BackupEntry_Once{Once: seen},
-		})
+		if !forgotten(seen, b.now) {
+			entries = append(entries, &storev1.BackupEntry{
+				WorkspaceId: of.GetWorkspaceId(), ConversationId: of.GetConversationId(), Object: &storev1.BackupEntry_Once{Once: seen},
+			})
+		}
 	}
 	return entries, nil
 }

@@ -67,6 +67,9 @@ func TestRestore(t *testing.T) {
 	if _, err := restored.Sealer().Open("purpose", token); restored.Sealer().Epoch() == st.Sealer().Epoch() || !errors.Is(err, store.ErrPageToken) {
 		t.Errorf("the restored store has the old epoch, or opens its tokens: %v", err)
 	}
+	if restored.Sealer().Hash([]byte("request")) != st.Sealer().Hash([]byte("request")) {
+		t.Error("the restored store remembers request ids under another key, so that it knows none from before")
+	}
 	for i := range furnished {
 		id := fmt.Sprintf("conv_%03d", i)
 		once := store.Once{RequestID: "request " + id, Scope: "scope"}
@@ -334,4 +337,35 @@ func TestCompact(t *testing.T) {
 	mustBeSound(t, st)
 	mustUpdate(t, st, func(tx store.Tx) error { return say(tx, "conv_big", "life goes on", nil) })
 	mustBeSound(t, st)
+}
+
+// TestCompactForgets compacts a store that remembers more than it must.
+func TestCompactForgets(t *testing.T) {
+	t.Parallel()
+	path, clock := tempFile(t), time.Now().Add(-store.OnceRetention-time.Hour)
+	remembers := func(id string) func(string) bool {
+		return func(conversation string) bool {
+			st := mustOpen(t, path, bolt.Options{Now: func() time.Time { return clock }})
+			defer mustClose(t, st)
+			return replayed(t, st, store.Once{RequestID: id, Conversation: conversation, Forever: id == "forever"})
+		}
+	}
+	for _, conversation := range []string{"conv", ""} {
+		remembers("old request")(conversation)
+		remembers("forever")(conversation)
+	}
+	clock = clock.Add(2 * time.Hour)
+	for _, conversation := range []string{"conv", ""} {
+		remembers("new request")(conversation)
+	}
+	if err := bolt.Compact(path); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]bool{"forever": true, "new request": true, "old request": false} {
+		for _, conversation := range []string{"conv", ""} {
+			if got := remembers(id)(conversation); got != want {
+				t.Errorf("%s in conversation %q after the compaction: got remembered %v, want %v", id, conversation, got, want)
+			}
+		}
+	}
 }

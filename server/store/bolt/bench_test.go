@@ -79,7 +79,7 @@ func benchFile(tb testing.TB) string {
 
 // writeBenchBackup writes the backup of a store with n conversations, in the order of a real one.
 func writeBenchBackup(w io.Writer, n int) error {
-	b, err := store.NewBackupWriter(w, "epoch")
+	b, err := store.NewBackupWriter(w, "epoch", store.NewKey())
 	if err != nil {
 		return err
 	}

@@ -36,10 +36,6 @@ func (c *checker) object(v *view, key, payload []byte) error {
 		a, err := load[storev1.AffectedRecord](v, objectTable, partKey(w, affectedKind, of, id))
 		c.belongs(v, objectTable, key, payload, affectedIndex(w, a), err)
 		return nil
-	case kind == runningKind:
-		e, err := load[storev1.ErasureRecord](v, objectTable, objectKey(w, erasureKind, id))
-		c.belongs(v, objectTable, key, payload, erasureIndex(w, e), err)
-		return nil
 	}
 	s, err := c.stands(v, key, payload)
 	if err != nil {
@@ -109,7 +105,7 @@ func (c *checker) stands(v *view, key, payload []byte) (s standingObject, err er
 		})
 	case erasureKind:
 		return standing(v, key, payload, func(m *storev1.ErasureRecord) standingObject {
-			return standingObject{m.GetErasure().GetId() == id, erasureIndex(w.number, m)}
+			return standingObject{agrees: m.GetErasure().GetId() == id}
 		})
 	case removalKind:
 		return standing(v, key, payload, func(m *goodshipv1.Removal) standingObject { return standingObject{agrees: m.GetId() == id} })

@@ -71,8 +71,6 @@ func TestCheckFindsObjects(t *testing.T) {
 		"pending affected customers lack one": {at("n\x05inc_1key_0"), "An index lacks", "key_0"},
 		"and have one too many":               {missing("n\x05inc_1key_1"), "does not belong there", "key_1"},
 		"an affected customer is missing":     {at("a\x05inc_1key_0"), "does not belong there", "key_0"},
-		"running erasures lack one":           {at("uera_000"), "An index lacks", "era_000"},
-		"and have one too many ":              {missing("uera_001"), "does not belong there", "era_001"},
 		"the first entry is missing":          {at("l\x05key_1\x01\x00\x00\x00\x01"), "stands under another number", "key_1"},
 		"an entry is missing":                 {at("l\x05key_1\x01\x00\x00\x00\x03"), "entry 4 of the ledger", "key_1"},
 		"the last entry is missing":           {at("l\x05key_1\x01\x00\x00\x00\x07"), "its sums are not theirs", "key_1"},

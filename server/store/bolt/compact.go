@@ -6,13 +6,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
 
+const (
+	// compactBytes is how much is copied in one transaction.
+	compactBytes = 64 << 20
+	// compactFill is how full pages get.
+	compactFill = 0.9
+)
+
 // Compact rewrites the file of a store that is not open without its free pages, and so without what was deleted,
-// replaced or redacted before. The new file takes the old one's place in one step when it is complete. It needs room for
-// both. Until appends have loosened its pages again, a compacted store writes some more slowly than before.
+// replaced or redacted before, and without the request ids that may be forgotten. The new file takes the old one's place in one
+// step when it is complete. It needs room for both. Until appends have loosened its pages again, a compacted store writes some more
+// slowly than before.
 func Compact(path string) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err == nil {
@@ -31,7 +40,8 @@ func compact(path string) (err error) {
 		return err
 	}
 	defer source.Close() //nolint:errcheck // it was only read
-	if _, _, err := readMeta(source); err != nil {
+	_, last, err := readMeta(source)
+	if err != nil {
 		return err
 	}
 	if err := writeOwner(path); err != nil {
@@ -42,7 +52,7 @@ func compact(path string) (err error) {
 		return err
 	}
 	defer os.Remove(temp) //nolint:errcheck // by then it has another name, or is given up
-	if err := copyTo(temp, source); err != nil {
+	if err := copyTo(temp, source, newClock(time.Now, last).read()); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, path); err != nil {
@@ -51,8 +61,8 @@ func compact(path string) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
-// copyTo copies what a file holds to an empty one, and syncs it.
-func copyTo(path string, source *bbolt.DB) (err error) {
+// copyTo copies to an empty file what another holds and may not be forgotten by now, and syncs it.
+func copyTo(path string, source *bbolt.DB, now time.Time) (err error) {
 	target, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, PageSize: pageSize, NoSync: true})
 	if err != nil {
 		return err
@@ -68,10 +78,47 @@ func copyTo(path string, source *bbolt.DB) (err error) {
 			err = badPage(p)
 		}
 	}()
-	if err := bbolt.Compact(target, source, 64<<20); err != nil {
+	err = source.View(func(from *bbolt.Tx) error {
+		for t := range tableCount {
+			if bucket := from.Bucket([]byte(tableNames[t])); bucket != nil { // a file of an older layout may lack it
+				if err := copyTable(target, bucket.Cursor(), t, now); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return errors.Join(again(target), target.Sync())
+}
+
+// copyTable copies what a table holds and may not be forgotten by now, a part at a time.
+func copyTable(target *bbolt.DB, from *bbolt.Cursor, t table, now time.Time) error {
+	key, value := from.First()
+	for begun := false; !begun || key != nil; begun = true {
+		err := target.Update(func(tx *bbolt.Tx) error {
+			to, err := tx.CreateBucketIfNotExists([]byte(tableNames[t]))
+			if err != nil {
+				return err
+			}
+			to.FillPercent = compactFill
+			for size := 0; key != nil && size < compactBytes; key, value = from.Next() {
+				if kept := withoutForgotten(t, key, value, now); kept != nil {
+					if err := to.Put(key, kept); err != nil {
+						return err
+					}
+				}
+				size += len(key) + len(value)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Usage returns how many bytes the file has, and how many of them are free: reused by later writes, given back by

@@ -51,7 +51,6 @@ var objectNames = map[byte]string{
 	parkedKind:          "conversation %[1]q that waits for webhook endpoint %[2]q",
 	deliveryKind:        "delivery %[1]q to webhook endpoint %[2]q",
 	erasureKind:         "erasure %[1]q",
-	runningKind:         "the entry of erasure %[1]q among those that are RUNNING",
 	removalKind:         "removal %[1]q",
 }
 

@@ -136,7 +136,7 @@ func imageOfObjects(ctx context.Context, st store.Store, img image) {
 	see(img, "parked for another", func() ([]*storev1.ParkedRecord, error) { return st.Parked(ctx, workspace, "hook_2", "", 100) })
 	see(img, "deliveries to another", func() ([]*goodshipv1.WebhookDelivery, error) { return st.Deliveries(ctx, workspace, "hook_2", "", 100) })
 	see(img, "deliveries", func() ([]*goodshipv1.WebhookDelivery, error) { return st.Deliveries(ctx, workspace, "hook_1", "", 100) })
-	see(img, "erasures", func() ([]*storev1.ErasureRecord, error) { return st.Erasures(ctx, workspace) })
+	see(img, "erasures", func() ([]*storev1.ErasureRecord, error) { return st.Erasures(ctx, workspace, "", 100) })
 	see(img, "erasure", func() ([]*storev1.ErasureRecord, error) { return one(st.Erasure(ctx, workspace, "era_001")) })
 	see(img, "removals", func() ([]*goodshipv1.Removal, error) { return st.Removals(ctx, workspace, "", 100) })
 	see(img, "resolved", func() ([]*storev1.Head, error) {

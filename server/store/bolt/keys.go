@@ -13,7 +13,7 @@ import (
 // All keys of the file stand here, and nothing else makes one.
 //
 //	table         key                                        value
-//	meta          store                                      BoltStore: layout, epoch, sealing key
+//	meta          store                                      BoltStore: layout, epoch, keys
 //	              clock                                      Timestamp: the time of the newest unit
 //	workspace     <workspace id>                             its number, 4 bytes: <w> below
 //	conversation  <w> <conversation> 0 <number>              OnceRecords: a chunk of the requests that named it
@@ -50,7 +50,6 @@ import (
 //	              <w> k <endpoint> <conversation id>         ParkedRecord
 //	              <w> d <endpoint> <delivery id>             WebhookDelivery
 //	              <w> e <erasure id>                         ErasureRecord
-//	              <w> u <erasure id>                         nothing: RUNNING
 //	              <w> x <removal id>                         Removal
 //	due           <settle_by> <workspace id> <credit id>     nothing: PENDING, and not overdue
 //
@@ -127,7 +126,6 @@ const (
 	parkedKind          byte = 'k'
 	deliveryKind        byte = 'd'
 	erasureKind         byte = 'e'
-	runningKind         byte = 'u'
 	removalKind         byte = 'x'
 )
 

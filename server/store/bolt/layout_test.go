@@ -35,6 +35,48 @@ func TestLayout1(t *testing.T) {
 	}
 }
 
+// TestLayout2 opens a file as servers before ListErasures wrote it: it loses the index that there is no more, and the hashes that
+// request ids were remembered by.
+func TestLayout2(t *testing.T) {
+	t.Parallel()
+	path := tempFile(t)
+	st := mustOpen(t, path, bolt.Options{})
+	mustUpdate(t, st, plant)
+	once := store.Once{RequestID: "request", Scope: "scope", Forever: true}
+	replayed(t, st, once)
+	mustClose(t, st)
+	about, err := bolt.ReadMeta(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about.Layout, about.RequestKey = 2, nil
+	if err := bolt.WriteMeta(path, about); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) (err error) {
+		for _, id := range []string{"era_1", "era_2"} {
+			key := []byte("\x00\x00\x00\x01u" + id)
+			err = errors.Join(err, tx.Bucket([]byte("object")).Put(key, bolt.Seal("object", key, nil)))
+		}
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for again := range 2 {
+		st := mustOpen(t, path, bolt.Options{})
+		mustBeSound(t, st)
+		if replayed(t, st, once) != (again == 1) {
+			t.Errorf("opened for the %d. time: want the request id to be forgotten by the first", again+1)
+		}
+		mustClose(t, st)
+	}
+}
+
 // downgrade takes away what layout 1 did not have.
 func downgrade(t *testing.T, path string) {
 	t.Helper()

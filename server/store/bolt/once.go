@@ -3,6 +3,8 @@ package bolt
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"time"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	"github.com/goodship/goodship/server/store"
@@ -58,8 +60,12 @@ func (t *tx) seen(once store.Once) (*storev1.OnceRecord, error) {
 	return decode[storev1.OnceRecord](t, conversationTable, all.newest.key, all.found)
 }
 
+func forgotten(seen *storev1.OnceRecord, now time.Time) bool {
+	return store.Forgotten(seen.GetTime().AsTime(), now, seen.GetForever())
+}
+
 func (t *tx) expired(seen *storev1.OnceRecord) bool {
-	return !seen.GetForever() && t.now.Sub(seen.GetTime().AsTime()) > store.OnceRetention
+	return forgotten(seen, t.now)
 }
 
 // remember keeps the receipt under the request id, if there are both.
@@ -100,6 +106,47 @@ func (t *tx) forget(prefix, key []byte) {
 		}
 		k, value = cursor.Next()
 	}
+}
+
+// withoutForgotten returns the value of a key with the request ids in it that may not be forgotten by now: nil if it held others
+// only, and as it is if it holds none. So is a damaged one, for Check to find.
+func withoutForgotten(t table, key, value []byte, now time.Time) []byte {
+	switch t {
+	case onceTable:
+	case conversationTable:
+		if k, ok := parseConversationKey(key); !ok || k.kind != onceKind {
+			return value
+		}
+	default:
+		return value
+	}
+	payload, err := unseal(t, key, value)
+	if err != nil {
+		return value
+	}
+	if t == onceTable {
+		if seen := (&storev1.OnceRecord{}); proto.Unmarshal(payload, seen) == nil && forgotten(seen, now) {
+			return nil
+		}
+		return value
+	}
+	all := &storev1.OnceRecords{}
+	if proto.Unmarshal(payload, all) != nil {
+		return value
+	}
+	count := len(all.Records)
+	all.Records = slices.DeleteFunc(all.Records, func(seen *storev1.OnceRecord) bool { return forgotten(seen, now) })
+	switch len(all.Records) {
+	case count:
+		return value
+	case 0:
+		return nil
+	}
+	kept, err := sealMessage(t, key, all)
+	if err != nil {
+		return value
+	}
+	return kept
 }
 
 // chunk is a part of a conversation's request ids.

@@ -122,7 +122,7 @@ func open(path string, o Options) (s *Store, err error) {
 			return nil, err
 		}
 	}
-	sealer, err := store.NewSealer(about.GetSealingKey(), about.GetEpoch())
+	sealer, err := store.NewSealer(about.GetSealingKey(), about.GetRequestKey(), about.GetEpoch())
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func createIfNew(path string) error {
 		return err
 	}
 	err = create(path, func(db *bbolt.DB) error {
-		return writeMeta(db, newMeta(), time.Time{})
+		return writeMeta(db, newMeta(store.NewKey()), time.Time{})
 	})
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster

@@ -112,7 +112,7 @@ func TestRestoreInAnyOrder(t *testing.T) {
 		"head at first": {head(2), feed(1), feed(2), record(1), record(2)},
 	} {
 		var backup bytes.Buffer
-		out, err := store.NewBackupWriter(&backup, "epoch")
+		out, err := store.NewBackupWriter(&backup, "epoch", store.NewKey())
 		for _, e := range entries {
 			e.WorkspaceId, e.ConversationId = workspace, "conv"
 			err = errors.Join(err, out.Write(e))

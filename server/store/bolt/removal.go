@@ -11,14 +11,6 @@ import (
 	"github.com/goodship/goodship/server/store"
 )
 
-// erasureIndex returns what finds an erasure; nothing finds none. Only those that go on are looked for.
-func erasureIndex(w uint32, e *storev1.ErasureRecord) []indexEntry {
-	if e.GetErasure().GetState() != goodshipv1.ErasureState_ERASURE_STATE_RUNNING {
-		return nil
-	}
-	return []indexEntry{{at: place{objectTable, string(objectKey(w, runningKind, e.GetErasure().GetId()))}}}
-}
-
 // Erasure implements store.PrivacyTx.
 func (t *tx) Erasure(id string) (e *storev1.ErasureRecord, err error) {
 	defer t.contain(&err)
@@ -26,18 +18,11 @@ func (t *tx) Erasure(id string) (e *storev1.ErasureRecord, err error) {
 }
 
 // PutErasure implements store.PrivacyTx.
-func (t *tx) PutErasure(e *storev1.ErasureRecord) (err error) {
-	defer t.contain(&err)
-	id, w := e.GetErasure().GetId(), t.workspace.number
-	if err := checkID("erasure", id); err != nil {
+func (t *tx) PutErasure(e *storev1.ErasureRecord) error {
+	if err := checkID("erasure", e.GetErasure().GetId()); err != nil {
 		return err
 	}
-	key := objectKey(w, erasureKind, id)
-	before, err := load[storev1.ErasureRecord](t, objectTable, key)
-	if err != nil {
-		return err
-	}
-	return t.putIndexed(key, e, erasureIndex(w, before), erasureIndex(w, e))
+	return t.put(objectTable, objectKey(t.workspace.number, erasureKind, e.GetErasure().GetId()), e)
 }
 
 // PutRemoval implements store.PrivacyTx.
@@ -54,29 +39,8 @@ func (s *Store) Erasure(ctx context.Context, workspace, id string) (*storev1.Era
 }
 
 // Erasures implements store.PrivacyReader.
-func (s *Store) Erasures(ctx context.Context, workspace string) (all []*storev1.ErasureRecord, err error) {
-	err = s.inObjects(ctx, workspace, erasureKind, func(v *view, w uint32) error {
-		cursor, prefix := v.bucket(objectTable).Cursor(), objectKey(w, runningKind, "")
-		for key, value := cursor.Seek(prefix); bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
-			if _, err := v.unseal(objectTable, key, value); err != nil {
-				return err
-			}
-			at := objectKey(w, erasureKind, string(key[len(prefix):]))
-			e, err := load[storev1.ErasureRecord](v, objectTable, at)
-			if err != nil {
-				return err
-			}
-			if e == nil {
-				return v.damaged(objectTable, at, errMissing)
-			}
-			all = append(all, e)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
+func (s *Store) Erasures(ctx context.Context, workspace, before string, limit int) ([]*storev1.ErasureRecord, error) {
+	return readObjects[storev1.ErasureRecord](ctx, s, workspace, erasureKind, before, limit, true)
 }
 
 // Removals implements store.PrivacyReader.

@@ -24,8 +24,8 @@ const (
 )
 
 // Restore makes a store of a backup, in a file that must not exist. The file is there once all of the backup was read and
-// verified, or not at all. It begins a new epoch, with another key: tokens and cursors of the store that the backup was
-// taken from are refused, since it may have gone on after the backup.
+// verified, or not at all. It begins a new epoch, with another sealing key: tokens and cursors of the store that the backup was
+// taken from are refused, since it may have gone on after the backup. Request ids are known on.
 func Restore(path string, r io.Reader) error {
 	if err := restore(path, r); err != nil {
 		return fmt.Errorf("store/bolt: restore %s: %w", path, err)
@@ -116,7 +116,7 @@ func restore(path string, r io.Reader) error {
 		if err := restored.read(in); err != nil {
 			return err
 		}
-		return writeMeta(db, newMeta(), in.Clock())
+		return writeMeta(db, newMeta(in.RequestKey()), in.Clock())
 	})
 }
 

@@ -20,13 +20,13 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	out, err := store.NewBackupWriter(w, s.sealer.Epoch())
+	out, err := store.NewBackupWriter(w, s.sealer.Epoch(), s.sealer.RequestKey())
 	if err != nil {
 		return err
 	}
 	var clock time.Time
 	for _, id := range sortedKeys(all) {
-		entries, err := all[id].backup(id)
+		entries, err := all[id].backup(id, s.Now())
 		if err != nil {
 			return err
 		}
@@ -49,8 +49,8 @@ type entries struct {
 	err       error
 }
 
-// backup returns what a backup holds of a workspace.
-func (w *workspace) backup(id string) ([]*storev1.BackupEntry, error) {
+// backup returns what a backup at a time holds of a workspace.
+func (w *workspace) backup(id string, now time.Time) ([]*storev1.BackupEntry, error) {
 	e := &entries{workspace: id}
 	if w.record != nil {
 		addTo(e, "", [][]byte{w.record}, func(m *storev1.WorkspaceRecord, b *storev1.BackupEntry) {
@@ -80,7 +80,7 @@ func (w *workspace) backup(id string) ([]*storev1.BackupEntry, error) {
 	e.addWebhooks(w)
 	e.addPrivacy(w)
 	e.addFeed(w)
-	e.addOnce(w)
+	e.addOnce(w, now)
 	return e.all, e.err
 }
 
@@ -185,9 +185,12 @@ func (e *entries) addFeed(w *workspace) {
 	}
 }
 
-func (e *entries) addOnce(w *workspace) {
+func (e *entries) addOnce(w *workspace, now time.Time) {
 	for _, key := range slices.SortedFunc(maps.Keys(w.once), func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }) {
 		r := w.once[key]
+		if store.Forgotten(r.time, now, r.forever) {
+			continue
+		}
 		receipt, err := decode[storev1.Receipt](r.receipt)
 		e.err = errors.Join(e.err, err)
 		e.all = append(e.all, &storev1.BackupEntry{WorkspaceId: e.workspace, ConversationId: r.conversation, Object: &storev1.BackupEntry_Once{

@@ -160,7 +160,7 @@ func TestOthersDamageIsAnError(t *testing.T) {
 	_, err11 := s.WebhookProgress(ctx, "w", "x")
 	_, err12 := s.Parked(ctx, "w", "x", "", 9)
 	_, err13 := s.Deliveries(ctx, "w", "x", "", 9)
-	_, err14 := s.Erasures(ctx, "w")
+	_, err14 := s.Erasures(ctx, "w", "", 9)
 	_, err15 := s.Removals(ctx, "w", "", 9)
 	_, err16 := s.Update(ctx, "w", store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 		return nil, tx.PutCredit(&storev1.CreditRecord{CustomerKey: "k", Credit: &goodshipv1.Credit{Id: "x"}})
@@ -224,13 +224,13 @@ func TestDamageIsAnError(t *testing.T) {
 
 // TestRestoreRefusesWhatDoesNotFit leaves entries out of backups that are undamaged as such.
 func TestRestoreRefusesWhatDoesNotFit(t *testing.T) {
-	entries, err := furnished(t).workspaces["w"].backup("w")
+	entries, err := furnished(t).workspaces["w"].backup("w", time.Now())
 	if err != nil {
 		t.Fatalf("backup: %v", err)
 	}
 	for i, left := range entries {
 		var backup bytes.Buffer
-		out, err := store.NewBackupWriter(&backup, "epoch")
+		out, err := store.NewBackupWriter(&backup, "epoch", store.NewKey())
 		for j, e := range entries {
 			if err == nil && i != j {
 				err = out.Write(e)

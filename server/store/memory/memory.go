@@ -48,16 +48,18 @@ var _ store.Store = (*Store)(nil)
 var errClosed = fmt.Errorf("%w: it is closed", store.ErrUnavailable)
 
 // New returns an empty store.
-func New(options Options) *Store {
+func New(options Options) *Store { return newStore(options, store.NewKey()) }
+
+func newStore(options Options, requestKey []byte) *Store {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
 	if options.Fault == nil {
 		options.Fault = func(string) error { return nil }
 	}
-	sealer, err := store.NewSealer(store.NewKey(), uuid.NewString())
+	sealer, err := store.NewSealer(store.NewKey(), requestKey, uuid.NewString())
 	if err != nil {
-		panic(err) // the key has the right size
+		panic(err) // the keys have the right size
 	}
 	return &Store{options: options, sealer: sealer, workspaces: make(map[string]*workspace)}
 }

@@ -118,15 +118,12 @@ func (s *Store) Erasure(ctx context.Context, workspace, id string) (*storev1.Era
 }
 
 // Erasures implements store.PrivacyReader.
-func (s *Store) Erasures(ctx context.Context, workspace string) ([]*storev1.ErasureRecord, error) {
+func (s *Store) Erasures(ctx context.Context, workspace, before string, limit int) ([]*storev1.ErasureRecord, error) {
 	w, err := s.workspace(ctx, workspace)
 	if err != nil {
 		return nil, err
 	}
-	all, err := decodeAll[storev1.ErasureRecord](sortedValues(w.erasures))
-	return slices.DeleteFunc(all, func(e *storev1.ErasureRecord) bool {
-		return e.GetErasure().GetState() != goodshipv1.ErasureState_ERASURE_STATE_RUNNING
-	}), err
+	return decodeAll[storev1.ErasureRecord](atMost(newestBefore(w.erasures, before), limit))
 }
 
 // Removals implements store.PrivacyReader.

@@ -38,7 +38,7 @@ func Restore(in io.Reader, options Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	s := New(options)
+	s := newStore(options, backup.RequestKey())
 	for id, r := range all {
 		r.workspace.last = backup.Clock()
 		if s.workspaces[id], err = r.whole(); err != nil {

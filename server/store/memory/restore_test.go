@@ -17,7 +17,7 @@ import (
 func restoredFrom(t *testing.T, entries []*storev1.BackupEntry) *Store {
 	t.Helper()
 	var backup bytes.Buffer
-	out, err := store.NewBackupWriter(&backup, "epoch")
+	out, err := store.NewBackupWriter(&backup, "epoch", store.NewKey())
 	for _, e := range entries {
 		if err == nil {
 			err = out.Write(e)
@@ -35,7 +35,7 @@ func restoredFrom(t *testing.T, entries []*storev1.BackupEntry) *Store {
 
 // TestRestoreTakesBack restores a backup during which each thing that can be removed was, after it had been written.
 func TestRestoreTakesBack(t *testing.T) {
-	entries, err := furnished(t).workspaces["w"].backup("w")
+	entries, err := furnished(t).workspaces["w"].backup("w", time.Now())
 	if err != nil {
 		t.Fatalf("backup: %v", err)
 	}

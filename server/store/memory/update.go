@@ -78,7 +78,7 @@ func (s *Store) fault(point string) error {
 // forget drops the request ids that have been remembered long enough.
 func (w *workspace) forget() {
 	maps.DeleteFunc(w.once, func(_ [16]byte, r remembered) bool {
-		return !r.forever && w.last.Sub(r.time) > store.OnceRetention
+		return store.Forgotten(r.time, w.last, r.forever)
 	})
 }
 

@@ -78,6 +78,9 @@ func (s *subject) wantGoesOn(restored store.Store, once store.Once, last time.Ti
 		})
 		s.wantErr("Update of what was restored", err, nil)
 	}
+	if before, after := s.store().Sealer().Hash([]byte("request")), restored.Sealer().Hash([]byte("request")); before != after {
+		s.Errorf("what was restored hashes a request as %x, and the store that was backed up as %x", after, before)
+	}
 	if restored.Sealer().Epoch() == s.store().Sealer().Epoch() {
 		s.Error("what was restored is in the epoch of the store that was backed up")
 	}

@@ -198,7 +198,7 @@ func foreverIsForever(s *subject) {
 	}
 }
 
-// erasuresAndRemovalsAreKept lists the erasures that run, and pages through the log of what retention removed.
+// erasuresAndRemovalsAreKept pages through the erasures, and through the log of what retention removed.
 func erasuresAndRemovalsAreKept(s *subject) {
 	const running, done = goodshipv1.ErasureState_ERASURE_STATE_RUNNING, goodshipv1.ErasureState_ERASURE_STATE_DONE
 	var newest []string
@@ -226,13 +226,23 @@ func erasuresAndRemovalsAreKept(s *subject) {
 		s.Helper()
 		for _, restart := range []func(){func() {}, s.reopen, s.crash} {
 			restart()
-			got, err := s.store().Erasures(s.ctx, "w")
+			got, err := s.store().Erasures(s.ctx, "w", "", all)
 			if err != nil || !slices.EqualFunc(got, want, equal[*storev1.ErasureRecord]) {
 				s.Errorf("Erasures: got %v, %v, want %v", got, err, want)
 			}
 		}
+		for _, limit := range []int{1, 3, 4} {
+			s.wantPages("Erasures", []string{"era_3", "era_2", "era_10", "era_1"}, limit, func(before string) (page []string) {
+				got, err := s.store().Erasures(s.ctx, "w", before, limit)
+				s.wantErr("Erasures", err, nil)
+				for _, e := range got {
+					page = append(page, e.GetErasure().GetId())
+				}
+				return page
+			})
+		}
 	}
-	wants(erasureRecord("era_1", running, 1), erasureRecord("era_2", running, 2), erasureRecord("era_3", running, 1))
+	wants(erasureRecord("era_3", running, 1), erasureRecord("era_2", running, 2), erasureRecord("era_10", done, 1), erasureRecord("era_1", running, 1))
 	s.do("w", func(tx store.Tx) error {
 		e, err := tx.Erasure("era_2")
 		if err != nil || !proto.Equal(e, erasureRecord("era_2", running, 2)) {
@@ -240,7 +250,7 @@ func erasuresAndRemovalsAreKept(s *subject) {
 		}
 		return errors.Join(tx.PutErasure(erasureRecord("era_2", done, 3)), tx.PutErasure(erasureRecord("era_10", running, 2)))
 	})
-	wants(erasureRecord("era_1", running, 1), erasureRecord("era_10", running, 2), erasureRecord("era_3", running, 1))
+	wants(erasureRecord("era_3", running, 1), erasureRecord("era_2", done, 3), erasureRecord("era_10", running, 2), erasureRecord("era_1", running, 1))
 	if e, err := s.store().Erasure(s.ctx, "w", "era_2"); err != nil || !proto.Equal(e, erasureRecord("era_2", done, 3)) {
 		s.Errorf("Erasure that is done: got %v, %v", e, err)
 	}

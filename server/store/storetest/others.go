@@ -77,7 +77,7 @@ func readOthersOutside(ctx context.Context, st store.Store, w, id string) []erro
 	_, err15 := st.Parked(ctx, w, id, "", 1)
 	_, err16 := st.Deliveries(ctx, w, id, "", 1)
 	_, _, err17 := st.Resolved(ctx, w, afterAll, nil, 1)
-	_, err18 := st.Erasures(ctx, w)
+	_, err18 := st.Erasures(ctx, w, "", 1)
 	_, err19 := st.Removals(ctx, w, "", 1)
 	return []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13, err14, err15, err16, err17, err18, err19}
 }

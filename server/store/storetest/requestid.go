@@ -1,7 +1,11 @@
 package storetest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -157,4 +161,48 @@ func requestIDIsRememberedLongEnough(s *subject) {
 		s.write("w", "conv", func(d *draft) { d.say("more") })
 		s.wantReplay("almost a day later", "w", once, &storev1.Receipt{ConversationId: "conv", MessageNumber: 1})
 	}
+}
+
+// backupForgetsRequestIDs lets OnceRetention pass: a backup has the request ids since then, and those that are kept for ever.
+func backupForgetsRequestIDs(s *subject) {
+	remember := func(id string) {
+		for _, conversation := range []string{"conv", ""} {
+			for _, forever := range []bool{false, true} {
+				once := store.Once{RequestID: fmt.Sprint(id, forever), Conversation: conversation, Forever: forever}
+				_, err := s.update("w", once, func(store.Tx) (*storev1.Receipt, error) { return &storev1.Receipt{ObjectId: once.RequestID}, nil })
+				s.wantErr("Update", err, nil)
+			}
+		}
+	}
+	s.do("w", func(tx store.Tx) error { return appendTo(tx, "conv", func(d *draft) { d.say("message") }) })
+	remember("old ")
+	s.harness.Clock.Jump(store.OnceRetention - time.Minute)
+	remember("new ")
+	wants := func(want ...string) {
+		s.Helper()
+		var backup bytes.Buffer
+		s.wantErr("Backup", s.store().Backup(s.ctx, &backup), nil)
+		in, err := store.NewBackupReader(&backup)
+		s.wantErr("NewBackupReader", err, nil)
+		var got []string
+		for {
+			e, err := in.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				s.Fatalf("Next: %v", err)
+			}
+			if o := e.GetOnce(); o != nil {
+				got = append(got, o.GetReceipt().GetObjectId())
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			s.Errorf("got request ids %q, want %q", got, want)
+		}
+	}
+	wants("new false", "new false", "new true", "new true", "old false", "old false", "old true", "old true")
+	s.harness.Clock.Jump(2 * time.Minute)
+	s.reopen()
+	wants("new false", "new false", "new true", "new true", "old true", "old true")
 }

@@ -150,7 +150,7 @@ func (s *scanner) privacy(w string) {
 			return walkResolved(s.ctx, s.store, w, before, 3, nil)
 		})...)
 	}
-	put(s.image, w+" erasures", read(s, "Erasures", func() ([]*storev1.ErasureRecord, error) { return s.store.Erasures(s.ctx, w) })...)
+	put(s.image, w+" erasures", read(s, "Erasures", func() ([]*storev1.ErasureRecord, error) { return s.store.Erasures(s.ctx, w, "", all) })...)
 	for _, id := range erasures {
 		if e := found(s, "Erasure", func() (*storev1.ErasureRecord, error) { return s.store.Erasure(s.ctx, w, id) }); e != nil {
 			put(s.image, w+" erasure "+id, e)

@@ -115,6 +115,7 @@ var promises = []struct {
 	{"ForeverIsForever", foreverIsForever},
 	{"ErasuresAndRemovalsAreKept", erasuresAndRemovalsAreKept},
 	{"ResolvedIsOldestFirst", resolvedIsOldestFirst},
+	{"BackupForgetsRequestIDs", backupForgetsRequestIDs},
 	{"RetentionMeetsEachOnce", retentionMeetsEachOnce},
 	{"PruningGoesOverRemoved", pruningGoesOverRemoved},
 	{"RemovalFails", removalFails},

@@ -1346,6 +1346,116 @@ func (x *GetErasureRequest) GetErasureId() string {
 	return ""
 }
 
+// Which erasures to list.
+type ListErasuresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many erasures to return at most, 1 to 100; 0 means 20.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, with the same other arguments; empty for the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasuresRequest) Reset() {
+	*x = ListErasuresRequest{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasuresRequest) ProtoMessage() {}
+
+func (x *ListErasuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasuresRequest.ProtoReflect.Descriptor instead.
+func (*ListErasuresRequest) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListErasuresRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListErasuresRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of erasures.
+type ListErasuresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The erasures, newest first.
+	Erasures []*Erasure `protobuf:"bytes,1,rep,name=erasures,proto3" json:"erasures,omitempty"`
+	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListErasuresResponse) Reset() {
+	*x = ListErasuresResponse{}
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListErasuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListErasuresResponse) ProtoMessage() {}
+
+func (x *ListErasuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_goodship_v1_directory_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListErasuresResponse.ProtoReflect.Descriptor instead.
+func (*ListErasuresResponse) Descriptor() ([]byte, []int) {
+	return file_goodship_v1_directory_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListErasuresResponse) GetErasures() []*Erasure {
+	if x != nil {
+		return x.Erasures
+	}
+	return nil
+}
+
+func (x *ListErasuresResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_goodship_v1_directory_service_proto protoreflect.FileDescriptor
 
 const file_goodship_v1_directory_service_proto_rawDesc = "" +
@@ -1451,7 +1561,14 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"request_id\x18\x02 \x01(\tB\x17\xe0A\x01\xbaH\x11r\x0f2\r^[ -~]{0,64}$R\trequestId\"P\n" +
 	"\x11GetErasureRequest\x12;\n" +
 	"\n" +
-	"erasure_id\x18\x01 \x01(\tB\x1c\xe0A\x02\xbaH\x16r\x142\x12^era_[0-9a-v]{26}$R\terasureId2\xeb\r\n" +
+	"erasure_id\x18\x01 \x01(\tB\x1c\xe0A\x02\xbaH\x16r\x142\x12^era_[0-9a-v]{26}$R\terasureId\"l\n" +
+	"\x13ListErasuresRequest\x12)\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\f\xe0A\x01\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\bR\tpageToken\"z\n" +
+	"\x14ListErasuresResponse\x125\n" +
+	"\berasures\x18\x01 \x03(\v2\x14.goodship.v1.ErasureB\x03\xe0A\x03R\berasures\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken2\xe2\x0e\n" +
 	"\x10DirectoryService\x12p\n" +
 	"\vUpsertAgent\x12\x1f.goodship.v1.UpsertAgentRequest\x1a\x12.goodship.v1.Agent\",\x82\xaf)\x04\n" +
 	"\x02\x01\a\x82\xd3\xe4\x93\x02\x1e:\x05agent\x1a\x15/v1/agents/{agent_id}\x12g\n" +
@@ -1483,7 +1600,9 @@ const file_goodship_v1_directory_service_proto_rawDesc = "" +
 	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/customers/{customer_id}:erase\x12q\n" +
 	"\n" +
 	"GetErasure\x12\x1e.goodship.v1.GetErasureRequest\x1a\x14.goodship.v1.Erasure\"-\x82\xaf)\x05\n" +
-	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/erasures/{erasure_id}\x90\x02\x01B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
+	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/erasures/{erasure_id}\x90\x02\x01\x12u\n" +
+	"\fListErasures\x12 .goodship.v1.ListErasuresRequest\x1a!.goodship.v1.ListErasuresResponse\" \x82\xaf)\x05\n" +
+	"\x01\x01\x10\x05\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/erasures\x90\x02\x01B<Z:github.com/goodship/goodship/gen/go/goodship/v1;goodshipv1b\x06proto3"
 
 var (
 	file_goodship_v1_directory_service_proto_rawDescOnce sync.Once
@@ -1497,7 +1616,7 @@ func file_goodship_v1_directory_service_proto_rawDescGZIP() []byte {
 	return file_goodship_v1_directory_service_proto_rawDescData
 }
 
-var file_goodship_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_goodship_v1_directory_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_goodship_v1_directory_service_proto_goTypes = []any{
 	(*UpsertAgentRequest)(nil),          // 0: goodship.v1.UpsertAgentRequest
 	(*GetAgentRequest)(nil),             // 1: goodship.v1.GetAgentRequest
@@ -1520,72 +1639,77 @@ var file_goodship_v1_directory_service_proto_goTypes = []any{
 	(*ExportEnd)(nil),                   // 18: goodship.v1.ExportEnd
 	(*EraseCustomerRequest)(nil),        // 19: goodship.v1.EraseCustomerRequest
 	(*GetErasureRequest)(nil),           // 20: goodship.v1.GetErasureRequest
-	nil,                                 // 21: goodship.v1.ExportedApology.AttributesEntry
-	(*Agent)(nil),                       // 22: goodship.v1.Agent
-	(*Customer)(nil),                    // 23: goodship.v1.Customer
-	(*timestamppb.Timestamp)(nil),       // 24: google.protobuf.Timestamp
-	(*Conversation)(nil),                // 25: goodship.v1.Conversation
-	(*Event)(nil),                       // 26: goodship.v1.Event
-	(*Message)(nil),                     // 27: goodship.v1.Message
-	(*Note)(nil),                        // 28: goodship.v1.Note
-	(*Resolution)(nil),                  // 29: goodship.v1.Resolution
-	(*Credit)(nil),                      // 30: goodship.v1.Credit
-	(*Apology)(nil),                     // 31: goodship.v1.Apology
-	(*VisitorSession)(nil),              // 32: goodship.v1.VisitorSession
-	(*Erasure)(nil),                     // 33: goodship.v1.Erasure
+	(*ListErasuresRequest)(nil),         // 21: goodship.v1.ListErasuresRequest
+	(*ListErasuresResponse)(nil),        // 22: goodship.v1.ListErasuresResponse
+	nil,                                 // 23: goodship.v1.ExportedApology.AttributesEntry
+	(*Agent)(nil),                       // 24: goodship.v1.Agent
+	(*Customer)(nil),                    // 25: goodship.v1.Customer
+	(*timestamppb.Timestamp)(nil),       // 26: google.protobuf.Timestamp
+	(*Conversation)(nil),                // 27: goodship.v1.Conversation
+	(*Event)(nil),                       // 28: goodship.v1.Event
+	(*Message)(nil),                     // 29: goodship.v1.Message
+	(*Note)(nil),                        // 30: goodship.v1.Note
+	(*Resolution)(nil),                  // 31: goodship.v1.Resolution
+	(*Credit)(nil),                      // 32: goodship.v1.Credit
+	(*Apology)(nil),                     // 33: goodship.v1.Apology
+	(*Erasure)(nil),                     // 34: goodship.v1.Erasure
+	(*VisitorSession)(nil),              // 35: goodship.v1.VisitorSession
 }
 var file_goodship_v1_directory_service_proto_depIdxs = []int32{
-	22, // 0: goodship.v1.UpsertAgentRequest.agent:type_name -> goodship.v1.Agent
-	22, // 1: goodship.v1.ListAgentsResponse.agents:type_name -> goodship.v1.Agent
-	23, // 2: goodship.v1.UpsertCustomerRequest.customer:type_name -> goodship.v1.Customer
-	23, // 3: goodship.v1.ListCustomersResponse.customers:type_name -> goodship.v1.Customer
-	24, // 4: goodship.v1.BlockCustomerRequest.until_time:type_name -> google.protobuf.Timestamp
-	24, // 5: goodship.v1.RevokeTokensRequest.not_before_time:type_name -> google.protobuf.Timestamp
-	24, // 6: goodship.v1.RevokeTokensResponse.not_before_time:type_name -> google.protobuf.Timestamp
-	23, // 7: goodship.v1.ExportCustomerResponse.customer:type_name -> goodship.v1.Customer
-	25, // 8: goodship.v1.ExportCustomerResponse.conversation:type_name -> goodship.v1.Conversation
-	26, // 9: goodship.v1.ExportCustomerResponse.event:type_name -> goodship.v1.Event
-	27, // 10: goodship.v1.ExportCustomerResponse.message:type_name -> goodship.v1.Message
-	28, // 11: goodship.v1.ExportCustomerResponse.note:type_name -> goodship.v1.Note
-	29, // 12: goodship.v1.ExportCustomerResponse.resolution:type_name -> goodship.v1.Resolution
-	30, // 13: goodship.v1.ExportCustomerResponse.credit:type_name -> goodship.v1.Credit
+	24, // 0: goodship.v1.UpsertAgentRequest.agent:type_name -> goodship.v1.Agent
+	24, // 1: goodship.v1.ListAgentsResponse.agents:type_name -> goodship.v1.Agent
+	25, // 2: goodship.v1.UpsertCustomerRequest.customer:type_name -> goodship.v1.Customer
+	25, // 3: goodship.v1.ListCustomersResponse.customers:type_name -> goodship.v1.Customer
+	26, // 4: goodship.v1.BlockCustomerRequest.until_time:type_name -> google.protobuf.Timestamp
+	26, // 5: goodship.v1.RevokeTokensRequest.not_before_time:type_name -> google.protobuf.Timestamp
+	26, // 6: goodship.v1.RevokeTokensResponse.not_before_time:type_name -> google.protobuf.Timestamp
+	25, // 7: goodship.v1.ExportCustomerResponse.customer:type_name -> goodship.v1.Customer
+	27, // 8: goodship.v1.ExportCustomerResponse.conversation:type_name -> goodship.v1.Conversation
+	28, // 9: goodship.v1.ExportCustomerResponse.event:type_name -> goodship.v1.Event
+	29, // 10: goodship.v1.ExportCustomerResponse.message:type_name -> goodship.v1.Message
+	30, // 11: goodship.v1.ExportCustomerResponse.note:type_name -> goodship.v1.Note
+	31, // 12: goodship.v1.ExportCustomerResponse.resolution:type_name -> goodship.v1.Resolution
+	32, // 13: goodship.v1.ExportCustomerResponse.credit:type_name -> goodship.v1.Credit
 	17, // 14: goodship.v1.ExportCustomerResponse.apology:type_name -> goodship.v1.ExportedApology
 	18, // 15: goodship.v1.ExportCustomerResponse.end:type_name -> goodship.v1.ExportEnd
-	31, // 16: goodship.v1.ExportedApology.apology:type_name -> goodship.v1.Apology
-	21, // 17: goodship.v1.ExportedApology.attributes:type_name -> goodship.v1.ExportedApology.AttributesEntry
-	0,  // 18: goodship.v1.DirectoryService.UpsertAgent:input_type -> goodship.v1.UpsertAgentRequest
-	1,  // 19: goodship.v1.DirectoryService.GetAgent:input_type -> goodship.v1.GetAgentRequest
-	2,  // 20: goodship.v1.DirectoryService.ListAgents:input_type -> goodship.v1.ListAgentsRequest
-	4,  // 21: goodship.v1.DirectoryService.DisableAgent:input_type -> goodship.v1.DisableAgentRequest
-	5,  // 22: goodship.v1.DirectoryService.UpsertCustomer:input_type -> goodship.v1.UpsertCustomerRequest
-	6,  // 23: goodship.v1.DirectoryService.GetCustomer:input_type -> goodship.v1.GetCustomerRequest
-	7,  // 24: goodship.v1.DirectoryService.ListCustomers:input_type -> goodship.v1.ListCustomersRequest
-	9,  // 25: goodship.v1.DirectoryService.BlockCustomer:input_type -> goodship.v1.BlockCustomerRequest
-	10, // 26: goodship.v1.DirectoryService.CreateVisitorSession:input_type -> goodship.v1.CreateVisitorSessionRequest
-	11, // 27: goodship.v1.DirectoryService.SignInVisitor:input_type -> goodship.v1.SignInVisitorRequest
-	13, // 28: goodship.v1.DirectoryService.RevokeTokens:input_type -> goodship.v1.RevokeTokensRequest
-	15, // 29: goodship.v1.DirectoryService.ExportCustomer:input_type -> goodship.v1.ExportCustomerRequest
-	19, // 30: goodship.v1.DirectoryService.EraseCustomer:input_type -> goodship.v1.EraseCustomerRequest
-	20, // 31: goodship.v1.DirectoryService.GetErasure:input_type -> goodship.v1.GetErasureRequest
-	22, // 32: goodship.v1.DirectoryService.UpsertAgent:output_type -> goodship.v1.Agent
-	22, // 33: goodship.v1.DirectoryService.GetAgent:output_type -> goodship.v1.Agent
-	3,  // 34: goodship.v1.DirectoryService.ListAgents:output_type -> goodship.v1.ListAgentsResponse
-	22, // 35: goodship.v1.DirectoryService.DisableAgent:output_type -> goodship.v1.Agent
-	23, // 36: goodship.v1.DirectoryService.UpsertCustomer:output_type -> goodship.v1.Customer
-	23, // 37: goodship.v1.DirectoryService.GetCustomer:output_type -> goodship.v1.Customer
-	8,  // 38: goodship.v1.DirectoryService.ListCustomers:output_type -> goodship.v1.ListCustomersResponse
-	23, // 39: goodship.v1.DirectoryService.BlockCustomer:output_type -> goodship.v1.Customer
-	32, // 40: goodship.v1.DirectoryService.CreateVisitorSession:output_type -> goodship.v1.VisitorSession
-	12, // 41: goodship.v1.DirectoryService.SignInVisitor:output_type -> goodship.v1.SignInVisitorResponse
-	14, // 42: goodship.v1.DirectoryService.RevokeTokens:output_type -> goodship.v1.RevokeTokensResponse
-	16, // 43: goodship.v1.DirectoryService.ExportCustomer:output_type -> goodship.v1.ExportCustomerResponse
-	33, // 44: goodship.v1.DirectoryService.EraseCustomer:output_type -> goodship.v1.Erasure
-	33, // 45: goodship.v1.DirectoryService.GetErasure:output_type -> goodship.v1.Erasure
-	32, // [32:46] is the sub-list for method output_type
-	18, // [18:32] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	33, // 16: goodship.v1.ExportedApology.apology:type_name -> goodship.v1.Apology
+	23, // 17: goodship.v1.ExportedApology.attributes:type_name -> goodship.v1.ExportedApology.AttributesEntry
+	34, // 18: goodship.v1.ListErasuresResponse.erasures:type_name -> goodship.v1.Erasure
+	0,  // 19: goodship.v1.DirectoryService.UpsertAgent:input_type -> goodship.v1.UpsertAgentRequest
+	1,  // 20: goodship.v1.DirectoryService.GetAgent:input_type -> goodship.v1.GetAgentRequest
+	2,  // 21: goodship.v1.DirectoryService.ListAgents:input_type -> goodship.v1.ListAgentsRequest
+	4,  // 22: goodship.v1.DirectoryService.DisableAgent:input_type -> goodship.v1.DisableAgentRequest
+	5,  // 23: goodship.v1.DirectoryService.UpsertCustomer:input_type -> goodship.v1.UpsertCustomerRequest
+	6,  // 24: goodship.v1.DirectoryService.GetCustomer:input_type -> goodship.v1.GetCustomerRequest
+	7,  // 25: goodship.v1.DirectoryService.ListCustomers:input_type -> goodship.v1.ListCustomersRequest
+	9,  // 26: goodship.v1.DirectoryService.BlockCustomer:input_type -> goodship.v1.BlockCustomerRequest
+	10, // 27: goodship.v1.DirectoryService.CreateVisitorSession:input_type -> goodship.v1.CreateVisitorSessionRequest
+	11, // 28: goodship.v1.DirectoryService.SignInVisitor:input_type -> goodship.v1.SignInVisitorRequest
+	13, // 29: goodship.v1.DirectoryService.RevokeTokens:input_type -> goodship.v1.RevokeTokensRequest
+	15, // 30: goodship.v1.DirectoryService.ExportCustomer:input_type -> goodship.v1.ExportCustomerRequest
+	19, // 31: goodship.v1.DirectoryService.EraseCustomer:input_type -> goodship.v1.EraseCustomerRequest
+	20, // 32: goodship.v1.DirectoryService.GetErasure:input_type -> goodship.v1.GetErasureRequest
+	21, // 33: goodship.v1.DirectoryService.ListErasures:input_type -> goodship.v1.ListErasuresRequest
+	24, // 34: goodship.v1.DirectoryService.UpsertAgent:output_type -> goodship.v1.Agent
+	24, // 35: goodship.v1.DirectoryService.GetAgent:output_type -> goodship.v1.Agent
+	3,  // 36: goodship.v1.DirectoryService.ListAgents:output_type -> goodship.v1.ListAgentsResponse
+	24, // 37: goodship.v1.DirectoryService.DisableAgent:output_type -> goodship.v1.Agent
+	25, // 38: goodship.v1.DirectoryService.UpsertCustomer:output_type -> goodship.v1.Customer
+	25, // 39: goodship.v1.DirectoryService.GetCustomer:output_type -> goodship.v1.Customer
+	8,  // 40: goodship.v1.DirectoryService.ListCustomers:output_type -> goodship.v1.ListCustomersResponse
+	25, // 41: goodship.v1.DirectoryService.BlockCustomer:output_type -> goodship.v1.Customer
+	35, // 42: goodship.v1.DirectoryService.CreateVisitorSession:output_type -> goodship.v1.VisitorSession
+	12, // 43: goodship.v1.DirectoryService.SignInVisitor:output_type -> goodship.v1.SignInVisitorResponse
+	14, // 44: goodship.v1.DirectoryService.RevokeTokens:output_type -> goodship.v1.RevokeTokensResponse
+	16, // 45: goodship.v1.DirectoryService.ExportCustomer:output_type -> goodship.v1.ExportCustomerResponse
+	34, // 46: goodship.v1.DirectoryService.EraseCustomer:output_type -> goodship.v1.Erasure
+	34, // 47: goodship.v1.DirectoryService.GetErasure:output_type -> goodship.v1.Erasure
+	22, // 48: goodship.v1.DirectoryService.ListErasures:output_type -> goodship.v1.ListErasuresResponse
+	34, // [34:49] is the sub-list for method output_type
+	19, // [19:34] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_goodship_v1_directory_service_proto_init() }
@@ -1621,7 +1745,7 @@ func file_goodship_v1_directory_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_goodship_v1_directory_service_proto_rawDesc), len(file_goodship_v1_directory_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

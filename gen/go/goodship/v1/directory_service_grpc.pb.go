@@ -33,6 +33,7 @@ const (
 	DirectoryService_ExportCustomer_FullMethodName       = "/goodship.v1.DirectoryService/ExportCustomer"
 	DirectoryService_EraseCustomer_FullMethodName        = "/goodship.v1.DirectoryService/EraseCustomer"
 	DirectoryService_GetErasure_FullMethodName           = "/goodship.v1.DirectoryService/GetErasure"
+	DirectoryService_ListErasures_FullMethodName         = "/goodship.v1.DirectoryService/ListErasures"
 )
 
 // DirectoryServiceClient is the client API for DirectoryService service.
@@ -70,7 +71,8 @@ type DirectoryServiceClient interface {
 	// the person go on.
 	RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error)
 	// Returns everything about one person, as often as asked: what they and others said in their conversations, notes about them,
-	// credits, apologies. It goes on after the cursor of an item where a call broke. Over REST it is a stream of server-sent events.
+	// credits, apologies. It goes on after the cursor of an item where a call broke; INVALID_CURSOR if a visitor signed in as them since, or
+	// does meanwhile: export from the start then. Over REST it is a stream of server-sent events.
 	ExportCustomer(ctx context.Context, in *ExportCustomerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportCustomerResponse], error)
 	// Removes a person for good: all of their conversations with everything said in them and noted about them, what incidents kept
 	// of them, and that they were here. The amounts of credits and statistics stay, without the person. End the tokens of the
@@ -79,6 +81,8 @@ type DirectoryServiceClient interface {
 	EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*Erasure, error)
 	// Returns the receipt of an erasure.
 	GetErasure(ctx context.Context, in *GetErasureRequest, opts ...grpc.CallOption) (*Erasure, error)
+	// Lists the receipts of all erasures, newest first: the evidence of how much was erased, and when.
+	ListErasures(ctx context.Context, in *ListErasuresRequest, opts ...grpc.CallOption) (*ListErasuresResponse, error)
 }
 
 type directoryServiceClient struct {
@@ -238,6 +242,16 @@ func (c *directoryServiceClient) GetErasure(ctx context.Context, in *GetErasureR
 	return out, nil
 }
 
+func (c *directoryServiceClient) ListErasures(ctx context.Context, in *ListErasuresRequest, opts ...grpc.CallOption) (*ListErasuresResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListErasuresResponse)
+	err := c.cc.Invoke(ctx, DirectoryService_ListErasures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DirectoryServiceServer is the server API for DirectoryService service.
 // All implementations must embed UnimplementedDirectoryServiceServer
 // for forward compatibility.
@@ -273,7 +287,8 @@ type DirectoryServiceServer interface {
 	// the person go on.
 	RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error)
 	// Returns everything about one person, as often as asked: what they and others said in their conversations, notes about them,
-	// credits, apologies. It goes on after the cursor of an item where a call broke. Over REST it is a stream of server-sent events.
+	// credits, apologies. It goes on after the cursor of an item where a call broke; INVALID_CURSOR if a visitor signed in as them since, or
+	// does meanwhile: export from the start then. Over REST it is a stream of server-sent events.
 	ExportCustomer(*ExportCustomerRequest, grpc.ServerStreamingServer[ExportCustomerResponse]) error
 	// Removes a person for good: all of their conversations with everything said in them and noted about them, what incidents kept
 	// of them, and that they were here. The amounts of credits and statistics stay, without the person. End the tokens of the
@@ -282,6 +297,8 @@ type DirectoryServiceServer interface {
 	EraseCustomer(context.Context, *EraseCustomerRequest) (*Erasure, error)
 	// Returns the receipt of an erasure.
 	GetErasure(context.Context, *GetErasureRequest) (*Erasure, error)
+	// Lists the receipts of all erasures, newest first: the evidence of how much was erased, and when.
+	ListErasures(context.Context, *ListErasuresRequest) (*ListErasuresResponse, error)
 	mustEmbedUnimplementedDirectoryServiceServer()
 }
 
@@ -333,6 +350,9 @@ func (UnimplementedDirectoryServiceServer) EraseCustomer(context.Context, *Erase
 }
 func (UnimplementedDirectoryServiceServer) GetErasure(context.Context, *GetErasureRequest) (*Erasure, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetErasure not implemented")
+}
+func (UnimplementedDirectoryServiceServer) ListErasures(context.Context, *ListErasuresRequest) (*ListErasuresResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListErasures not implemented")
 }
 func (UnimplementedDirectoryServiceServer) mustEmbedUnimplementedDirectoryServiceServer() {}
 func (UnimplementedDirectoryServiceServer) testEmbeddedByValue()                          {}
@@ -600,6 +620,24 @@ func _DirectoryService_GetErasure_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DirectoryService_ListErasures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListErasuresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).ListErasures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_ListErasures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).ListErasures(ctx, req.(*ListErasuresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // DirectoryService_ServiceDesc is the grpc.ServiceDesc for DirectoryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -658,6 +696,10 @@ var DirectoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetErasure",
 			Handler:    _DirectoryService_GetErasure_Handler,
+		},
+		{
+			MethodName: "ListErasures",
+			Handler:    _DirectoryService_ListErasures_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -132,7 +132,7 @@ func (RemovalCause) EnumDescriptor() ([]byte, []int) {
 // Erasure is the receipt of EraseCustomer. It does not say who it was.
 type Erasure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `era_` and 26 characters; made by the server.
+	// `era_` and 26 characters; made by the server; sorts by time.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// How far it is.
 	State ErasureState `protobuf:"varint,2,opt,name=state,proto3,enum=goodship.v1.ErasureState" json:"state,omitempty"`

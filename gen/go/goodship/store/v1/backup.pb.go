@@ -164,9 +164,9 @@ func (x *FeedRecord) GetRemovalCause() v1.RemovalCause {
 // OnceRecord is a request id that is remembered.
 type OnceRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A hash of the id and its scope.
+	// A hash of the id and its scope, which is one under the store's request key.
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// A hash of the request without its id.
+	// A hash of the request without its id, under the store's request key.
 	Body []byte `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
 	// What the request did.
 	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
@@ -249,7 +249,9 @@ type BackupHeader struct {
 	// The version of the form of what follows; 1.
 	Format int32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// The epoch of the store that it was taken from.
-	Epoch         string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The key under which its request ids are remembered: what is restored knows them on.
+	RequestKey    []byte `protobuf:"bytes,3,opt,name=request_key,json=requestKey,proto3" json:"request_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +298,13 @@ func (x *BackupHeader) GetEpoch() string {
 		return x.Epoch
 	}
 	return ""
+}
+
+func (x *BackupHeader) GetRequestKey() []byte {
+	if x != nil {
+		return x.RequestKey
+	}
+	return nil
 }
 
 // BackupEntry is one object. A later entry of the same object replaces an earlier one: objects that changed while the
@@ -1112,10 +1121,12 @@ const file_goodship_store_v1_backup_proto_rawDesc = "" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x124\n" +
 	"\areceipt\x18\x03 \x01(\v2\x1a.goodship.store.v1.ReceiptR\areceipt\x12.\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\aforever\x18\x05 \x01(\bR\aforever\"<\n" +
+	"\aforever\x18\x05 \x01(\bR\aforever\"]\n" +
 	"\fBackupHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\x05R\x06format\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\tR\x05epoch\"\xb3\f\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1f\n" +
+	"\vrequest_key\x18\x03 \x01(\fR\n" +
+	"requestKey\"\xb3\f\n" +
 	"\vBackupEntry\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12'\n" +
 	"\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12B\n" +

@@ -24,12 +24,14 @@ const (
 // BoltStore is what a file of the bbolt engine says of itself.
 type BoltStore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The version of the layout of its keys; 1.
+	// The version of the layout of its keys; 1 to 3.
 	Layout int32 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
 	// Names this life of the data; a restore begins a new one.
 	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Seals page tokens and cursors.
-	SealingKey    []byte `protobuf:"bytes,3,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	SealingKey []byte `protobuf:"bytes,3,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	// Under which request ids are remembered; a backup has it too.
+	RequestKey    []byte `protobuf:"bytes,4,opt,name=request_key,json=requestKey,proto3" json:"request_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +87,13 @@ func (x *BoltStore) GetSealingKey() []byte {
 	return nil
 }
 
+func (x *BoltStore) GetRequestKey() []byte {
+	if x != nil {
+		return x.RequestKey
+	}
+	return nil
+}
+
 // OnceRecords are request ids that a file keeps together, in the order in which they came.
 type OnceRecords struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -135,12 +144,14 @@ var File_goodship_store_v1_bolt_proto protoreflect.FileDescriptor
 
 const file_goodship_store_v1_bolt_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgoodship/store/v1/bolt.proto\x12\x11goodship.store.v1\x1a\x1egoodship/store/v1/backup.proto\"Z\n" +
+	"\x1cgoodship/store/v1/bolt.proto\x12\x11goodship.store.v1\x1a\x1egoodship/store/v1/backup.proto\"{\n" +
 	"\tBoltStore\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\x05R\x06layout\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1f\n" +
 	"\vsealing_key\x18\x03 \x01(\fR\n" +
-	"sealingKey\"F\n" +
+	"sealingKey\x12\x1f\n" +
+	"\vrequest_key\x18\x04 \x01(\fR\n" +
+	"requestKey\"F\n" +
 	"\vOnceRecords\x127\n" +
 	"\arecords\x18\x01 \x03(\v2\x1d.goodship.store.v1.OnceRecordR\arecordsB?Z=github.com/goodship/goodship/gen/go/goodship/store/v1;storev1b\x06proto3"
 

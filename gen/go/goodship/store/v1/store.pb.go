@@ -528,7 +528,7 @@ func (x *Standing) GetOwnerId() string {
 	return ""
 }
 
-// Receipt is what a request id remembers: ids and numbers, never replies.
+// Receipt is what a request id remembers: ids that the server made and numbers, never replies, nor the product's ids of people.
 type Receipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The conversation made or changed.
