@@ -216,6 +216,48 @@ func (s *relisting) List(ctx context.Context, workspace string, q store.Query, a
 	return heads, next, err
 }
 
+// TestExportWhileTheySignIn has a visitor sign in while the person is exported, or between two calls: the export does not pass over what
+// is theirs by then, but is begun anew.
+func TestExportWhileTheySignIn(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t).site()
+	session := s.comes()
+	asked := s.asks(session)
+	s.opens(kim, "Hello?")
+	_, cursors := s.exported(kim, "")
+	ofVisitor := person("customer/" + session.VisitorId)
+	_, cursorsOfVisitor := s.exported(ofVisitor, "")
+	out := &exporting{ctx: s.by(backend)}
+	out.after = func(count int) {
+		if count == 3 {
+			equal(t, "sign in", s.signsIn(kim, session.Token), "")
+		}
+	}
+	err := s.ExportCustomer(&goodshipv1.ExportCustomerRequest{CustomerId: kim.id()}, out)
+	equal(t, "an export meanwhile", refusal(err), "InvalidArgument INVALID_CURSOR")
+	s.refuses(backend, &goodshipv1.ExportCustomerRequest{CustomerId: kim.id(), Cursor: cursors[2]}, "InvalidArgument INVALID_CURSOR")
+	s.refuses(backend, &goodshipv1.ExportCustomerRequest{CustomerId: session.VisitorId, Cursor: cursorsOfVisitor[1]}, "InvalidArgument INVALID_CURSOR")
+	for _, p := range []person{kim, ofVisitor} {
+		items, _ := s.exported(p, "")
+		if !strings.Contains(strings.Join(items, "\n"), asked) {
+			t.Errorf("the export of %s lacks what the visitor asked", p)
+		}
+	}
+}
+
+// TestExportWhileTheyAreErased exports somebody of whom not everything is there any more.
+func TestExportWhileTheyAreErased(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.opens(kim, "Hello?")
+	r, err := w.store.Customer(t.Context(), w.workspace, kim.id())
+	equal(t, "error", err, nil)
+	r.ErasureId = "era_01"
+	_, err = w.store.Update(t.Context(), w.workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) { return nil, tx.PutCustomer(r) })
+	equal(t, "error", err, nil)
+	w.refuses(backend, &goodshipv1.ExportCustomerRequest{CustomerId: kim.id()}, "NotFound CUSTOMER_NOT_FOUND customer_id=kim")
+}
+
 // TestExportEnds has an export end when it may not go on: with the caller's right, with the customer, and when the server stops.
 func TestExportEnds(t *testing.T) {
 	t.Parallel()

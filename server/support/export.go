@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
+	"strings"
 
 	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
@@ -24,16 +26,14 @@ func (s *Service) ExportCustomer(req *goodshipv1.ExportCustomerRequest, out grpc
 	}
 	defer s.hub.leave()
 	ctx := out.Context()
-	e := &export{service: s, ctx: ctx, caller: callerFrom(ctx), send: out.Send}
-	customer, err := s.customerByID(ctx, e.caller.Workspace, req.CustomerId)
-	if err != nil {
-		return orMissing(err, noCustomer(req.CustomerId))
+	e := &export{service: s, ctx: ctx, caller: callerFrom(ctx), customerID: req.CustomerId, send: out.Send}
+	if err := e.find(); err != nil {
+		return err
 	}
-	e.customer, e.keys = customer, keysOf(customer)
 	if err := e.open(req.Cursor); err != nil {
 		return err
 	}
-	err = e.run()
+	err := e.run()
 	if errors.Is(err, serverStopping()) {
 		return withCursor(err, e.seal(e.at))
 	}
@@ -68,17 +68,46 @@ type exportPlace struct {
 
 // export is an export under way.
 type export struct {
-	service  *Service
-	ctx      context.Context
-	caller   Caller
-	customer *storev1.CustomerRecord
-	keys     []string
-	send     func(*goodshipv1.ExportCustomerResponse) error
-	at       exportPlace
+	service *Service
+	ctx     context.Context
+	caller  Caller
+	// customerID is whom it was asked for, and customer who that is, under keys, from its start to its end.
+	customerID string
+	customer   *storev1.CustomerRecord
+	keys       []string
+	send       func(*goodshipv1.ExportCustomerResponse) error
+	at         exportPlace
 }
 
-// purpose is what cursors are sealed for: exports of this person.
-func (e *export) purpose() string { return "export " + e.caller.Workspace + " " + e.customer.Key }
+// find finds out who the customer is, which must be as it was: of a visitor who signed in since, nothing was told where it is already
+// further. Who is being erased is as good as erased.
+func (e *export) find() error {
+	customer, err := e.service.customerByID(e.ctx, e.caller.Workspace, e.customerID)
+	if err != nil {
+		return orMissing(err, noCustomer(e.customerID))
+	}
+	if customer.ErasureId != "" {
+		return fault.New(codes.NotFound, goodshipv1.ErrorReason_ERROR_REASON_CUSTOMER_NOT_FOUND,
+			"The customer is being erased: not everything is there any more. There is nothing to export.").With("customer_id", e.customerID)
+	}
+	keys := keysOf(customer)
+	if e.keys != nil && !slices.Equal(keys, e.keys) {
+		return exportCursor()
+	}
+	e.customer, e.keys = customer, keys
+	return nil
+}
+
+func exportCursor() error {
+	return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_INVALID_CURSOR,
+		"The cursor is not of an export of this customer as they are now, or from before a restore of the server's store: a visitor may have "+
+			"signed in as them since. Export from the start, without a cursor.")
+}
+
+// purpose is what cursors are sealed for: exports of this person, with the visitors that they were.
+func (e *export) purpose() string {
+	return "export " + e.caller.Workspace + " " + strings.Join(e.keys, " ")
+}
 
 func (e *export) seal(p exportPlace) string {
 	plain := []byte{byte(p.part), byte(p.kind)}
@@ -94,8 +123,7 @@ func (e *export) open(cursor string) error {
 	}
 	plain, err := e.service.store.Sealer().Open(e.purpose(), cursor)
 	if err != nil || len(plain) < 10 {
-		return fault.New(codes.InvalidArgument, goodshipv1.ErrorReason_ERROR_REASON_INVALID_CURSOR,
-			"The cursor is not of an export of this customer, or from before a restore of the server's store. Export from the start, without a cursor.")
+		return exportCursor()
 	}
 	e.at = exportPlace{
 		part: exportPart(plain[0]), kind: exportKind(plain[1]), number: int32(binary.BigEndian.Uint32(plain[2:])),
@@ -120,8 +148,8 @@ func (e *export) run() error {
 	return nil
 }
 
-// look returns why the export is to end: nobody waits for it, the caller may not call any more, or there is no such customer any
-// more.
+// look returns why the export is to end: nobody waits for it, the caller may not call any more, or the customer is not who they were
+// any more.
 func (e *export) look() error {
 	s := e.service
 	switch {
@@ -136,8 +164,7 @@ func (e *export) look() error {
 	if _, _, err := s.again(e.ctx, e.caller); err != nil {
 		return err
 	}
-	_, err := s.store.CustomerByKey(e.ctx, e.caller.Workspace, e.customer.Key)
-	return orMissing(err, noCustomer(e.customer.Customer.Id))
+	return e.find()
 }
 
 // tell sends an item, behind which is a place.

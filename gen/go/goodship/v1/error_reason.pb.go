@@ -49,7 +49,7 @@ const (
 	// The reason why a replayed reply lacks the secret: it is shown once. Not an error.
 	ErrorReason_ERROR_REASON_SECRET_ALREADY_SHOWN ErrorReason = 10
 	// INVALID_ARGUMENT. The cursor was not made for this watch by this workspace, or is from before a restore: read again, and
-	// watch from the `watch_cursor` of the reply.
+	// watch from the `watch_cursor` of the reply. Of an export: the customer is not who they were; export from the start.
 	ErrorReason_ERROR_REASON_INVALID_CURSOR ErrorReason = 11
 	// OUT_OF_RANGE. What followed the cursor is not kept any more: something was missed. Read again, and watch from the
 	// `watch_cursor` of the reply, or from the oldest position that there is. Metadata: `oldest_cursor`.
