@@ -215,7 +215,7 @@ func (m method) request(ctx context.Context, base string, req proto.Message) *ht
 	return r
 }
 
-// do makes a call that must succeed.
+// do makes a call that must succeed, under a request id if it takes one.
 func do[Reply proto.Message](h *house, c caller, req proto.Message) Reply {
 	h.t.Helper()
 	name := strings.TrimSuffix(string(req.ProtoReflect().Descriptor().Name()), "Request")
@@ -229,12 +229,28 @@ func do[Reply proto.Message](h *house, c caller, req proto.Message) Reply {
 		}
 		return true
 	})
+	h.remember(c, req)
 	ctx, cancel := context.WithTimeout(c.by(h.t.Context()), patience)
 	defer cancel()
 	if err := h.at(c).Invoke(ctx, full, req, reply); err != nil {
 		h.t.Fatalf("%s as %s: %v", name, c.name, err)
 	}
 	return reply.(Reply)
+}
+
+// remember gives a request a request id, if it takes one and has none, and notes it.
+func (h *house) remember(c caller, req proto.Message) {
+	m := req.ProtoReflect()
+	field := m.Descriptor().Fields().ByName("request_id")
+	if field == nil {
+		return
+	}
+	if !m.Has(field) {
+		m.Set(field, protoreflect.ValueOfString(fmt.Sprint("call ", len(h.made))))
+	}
+	bare := proto.Clone(req)
+	bare.ProtoReflect().Clear(field)
+	h.made = append(h.made, request{by: c, id: m.Get(field).String(), body: bare})
 }
 
 // until returns when something holds.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/store/bolt"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -25,7 +26,7 @@ import (
 func (s *scene) names() map[string][]string {
 	return map[string][]string{
 		"conversation_id": slices.Compact(slices.Sorted(slices.Values(s.conversations))), "customer_id": {s.person, s.visitor}, "credit_id": s.credits,
-		"incident_id": {s.incident}, "erasure_id": {s.erasure}, "webhook_endpoint_id": {s.hook}, "agent_id": {"ada"}, "external_id": {s.words["external id"]},
+		"incident_id": {s.incident}, "erasure_id": {s.erasure}, "webhook_endpoint_id": s.hooks, "agent_id": {"ada"}, "external_id": {s.words["external id"]},
 		"label": {s.words["label"]},
 	}
 }
@@ -111,6 +112,7 @@ func (s *scene) watches(c caller, req proto.Message) string {
 func TestNothingOfTheErasedIsLeft(t *testing.T) {
 	dir := t.TempDir()
 	var words map[string]string
+	var made []request
 	t.Run("serving", func(t *testing.T) {
 		s := newScene(newHouse(t, file(dir)))
 		words = s.words
@@ -130,6 +132,7 @@ func TestNothingOfTheErasedIsLeft(t *testing.T) {
 		s.delivers()
 		s.backsUp(dir)
 		s.tells()
+		made = s.made
 	})
 	if t.Failed() {
 		return
@@ -145,24 +148,87 @@ func TestNothingOfTheErasedIsLeft(t *testing.T) {
 		for name := range holds(string(b), words) {
 			t.Errorf("%q is in %s", name, what)
 		}
-		if bytes.Contains(b, hashOf(t, &goodshipv1.EraseCustomerRequest{CustomerId: words["customer"]})) {
-			t.Errorf("a hash of the customer's id is in %s", what)
+		for _, r := range made {
+			for _, hash := range r.guesses() {
+				if bytes.Contains(b, hash) {
+					t.Errorf("a hash that anybody can make of %s as %s is in %s", r.body.ProtoReflect().Descriptor().Name(), r.by.name, what)
+				}
+			}
 		}
 		if !strings.Contains(string(b), marker) {
 			t.Errorf("%s lacks what another said, so that nothing is known of it", what)
 		}
 	}
+	now, later := backupAt(t, file(dir), time.Now()), backupAt(t, file(dir), time.Now().Add(store.OnceRetention+time.Hour))
+	for _, r := range made {
+		hash := r.kept(t, now)
+		switch r.body.(type) {
+		case *goodshipv1.GrantCreditRequest, *goodshipv1.ReverseCreditRequest: // for ever
+			continue
+		case *goodshipv1.UpsertCustomerRequest, *goodshipv1.EraseCustomerRequest:
+			if !bytes.Contains(now, hash) {
+				t.Errorf("the hash of %v is in no backup of the same day, so that nothing is known of it", r.body)
+			}
+		}
+		if bytes.Contains(later, hash) {
+			t.Errorf("the hash of %v is in a backup of the day after", r.body)
+		}
+	}
 }
 
-// hashOf returns what a request id is kept with of most requests.
-func hashOf(t *testing.T, req proto.Message) []byte {
+// backupAt returns a backup of the store in a file, at a time.
+func backupAt(t *testing.T, path string, at time.Time) []byte {
 	t.Helper()
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	s, err := bolt.Open(path, bolt.Options{Now: func() time.Time { return at }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(b)
-	return sum[:]
+	var b bytes.Buffer
+	if err := errors.Join(s.Backup(t.Context(), &b), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// request is one that was made under a request id, without it.
+type request struct {
+	by   caller
+	id   string
+	body proto.Message
+}
+
+func (r request) sum() [sha256.Size]byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(r.body)
+	if err != nil {
+		panic(err) // it was sent
+	}
+	return sha256.Sum256(b)
+}
+
+// guesses returns what it would be known by if it needed no key to make that.
+func (r request) guesses() [][]byte {
+	once := store.Once{RequestID: r.id, Scope: r.by.actFor + " " + string(r.body.ProtoReflect().Descriptor().FullName())}
+	if named, ok := r.body.(interface{ GetConversationId() string }); ok {
+		once.Conversation = named.GetConversationId()
+	}
+	sum, key := r.sum(), once.Key()
+	return [][]byte{sum[:], key[:]}
+}
+
+// kept returns the hash that it is known by in the store of a backup.
+func (r request) kept(t *testing.T, backup []byte) []byte {
+	t.Helper()
+	in, err := store.NewBackupReader(bytes.NewReader(backup))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := store.NewSealer(store.NewKey(), in.RequestKey(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := r.sum()
+	hash := sealer.Hash(sum[:])
+	return hash[:]
 }
 
 // erases has the customer erased, and checks the receipt.

@@ -39,7 +39,8 @@ type scene struct {
 	customerToken, visitorToken string
 	conversations               []string
 	credits                     []string
-	incident, hook, erasure     string
+	incident, erasure           string
+	hooks                       []string
 	// desk and own are the oldest cursors, of desks and of the customer.
 	desk, own string
 }
@@ -98,7 +99,7 @@ func (s *scene) furnish() {
 		made := do[*goodshipv1.CreateWebhookEndpointResponse](h, h.backend(), &goodshipv1.CreateWebhookEndpointRequest{
 			WebhookEndpoint: &goodshipv1.WebhookEndpoint{Uri: h.endpoint.url, View: view},
 		})
-		s.hook = made.WebhookEndpoint.Id
+		s.hooks = append(s.hooks, made.WebhookEndpoint.Id)
 	}
 	do[*goodshipv1.Customer](h, h.backend(), &goodshipv1.UpsertCustomerRequest{CustomerId: s.person, Customer: &goodshipv1.Customer{DisplayName: s.words["name"]}})
 	s.customerToken = do[*goodshipv1.CreateTokenResponse](h, h.backend(), &goodshipv1.CreateTokenRequest{CustomerId: s.person, Lifetime: durationpb.New(time.Hour)}).Token

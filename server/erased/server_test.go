@@ -47,6 +47,8 @@ type house struct {
 	log, spans      *journal
 	telemetry       *telemetry.Telemetry
 	endpoint        *endpoint
+	// made are the requests with a request id.
+	made []request
 }
 
 // journal is a log, or what an endpoint took, for many goroutines.
