@@ -103,8 +103,8 @@ func badText(violations []apology.Violation) error {
 	var told []*errdetails.BadRequest_FieldViolation
 	bytes := 0
 	for _, v := range violations {
-		field := "incident.text"
-		if v.Field != "text" {
+		field := "incident." + v.Field
+		if v.Field == "contact_points" {
 			field = "workspace." + v.Field
 		}
 		if bytes += len(v.Description); bytes > mostBytes && len(told) > 0 {

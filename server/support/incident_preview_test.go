@@ -57,6 +57,10 @@ func TestTextsThatMayNotBeSent(t *testing.T) {
 	w.updates(&goodshipv1.Workspace{}, "contact_points")
 	w.refuses(lea, &goodshipv1.PreviewApologyRequest{IncidentId: id}, "InvalidArgument INVALID_REQUEST workspace.contact_points"+strings.Repeat(" incident.text", 4))
 	w.refuses(lea, &goodshipv1.DeclareIncidentRequest{Incident: w.outage("{", euros(5, 0))}, "InvalidArgument INVALID_REQUEST incident.text")
+	silent := w.declares(plain)
+	w.adds(silent, affected(kim))
+	w.amends(silent, &goodshipv1.IncidentUpdate{NothingToDo: " "}, "nothing_to_do")
+	w.refuses(lea, &goodshipv1.PreviewApologyRequest{IncidentId: silent}, "InvalidArgument INVALID_REQUEST workspace.contact_points incident.nothing_to_do")
 }
 
 // A preview is bound to what it showed: whatever changes of that, the token does not send it.

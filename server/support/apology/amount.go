@@ -19,23 +19,23 @@ type amount struct {
 	right bool
 }
 
-// separators stand between the digits of a number.
-const separators = ".,'’٫٬"
-
 var (
 	// numeral is digits with separators, or in groups of three with spaces; two of them with a dash are a range.
 	numeral = regexp.MustCompile(`(?:\p{Nd}{1,3}(?:\p{Zs}\p{Nd}{3})+(?:[.,٫]\p{Nd}+)?\b|\p{Nd}+(?:[.,'’٫٬]\p{Nd}+)*)(?:[-–]\p{Nd}[\p{Nd}.,]*)?`)
-	// before and after are a sign or a word beside a number: `EUR 5`, `US$5`, `5-euro`, `5,– €`.
-	before = regexp.MustCompile(`(\pL*\p{Sc}|\pL+|[%％])([\t\p{Zs}]*)$`)
-	after  = regexp.MustCompile(`^(?:[.,][-–—])?([-\t\p{Zs}\x{2011}]*)(\pL*\p{Sc}|[円元]|(?i:per cent|pour cent|por ciento|basis points?)|\pL+|[%％])`)
+	// before and after are a sign or a word beside a number: `EUR 5`, `US$5`, `5-euro`, `5,– €`, `5 (EUR)`.
+	before = regexp.MustCompile(`(\p{Latin}*\p{Sc}|\p{Latin}+|[%％٪])(` + between + `)$`)
+	after  = regexp.MustCompile(`^(?:[.,][-–—])?(` + between + `)(\p{Latin}*\p{Sc}|[円元]|(?i:per cent|pour cent|por ciento|por cento|basis points?)|\p{Latin}+|[%％٪])`)
 	// suffix is what makes another number of one that it stands right behind: `€5k`.
 	suffix = regexp.MustCompile(`^\p{Latin}+\p{Sc}?`)
 	// link is what no number is looked for in: `%20`.
 	link = regexp.MustCompile(`[a-zA-Z]+://\S+`)
 )
 
+// between may stand between a number and its mark: spaces, dashes, brackets, a sign, a colon.
+const between = `[\s\p{Zs}\p{Cf}\p{Pd}\p{Ps}\p{Pe}−+:]*`
+
 // amounts returns the amounts and percentages in a text: the numbers beside a sign or a word for money or a share. It knows no
-// numbers in words.
+// numbers in words, and of the words for money in other languages only those of marks.
 func amounts(text string, c *goodshipv1.CreditAmount) []amount {
 	text = link.ReplaceAllString(text, gap)
 	var all []amount
@@ -49,8 +49,8 @@ func amounts(text string, c *goodshipv1.CreditAmount) []amount {
 			}
 		}
 		taken = end
-		right := !n.touched() && m.of(c) && slices.Contains(values(text[at[0]:at[1]]), m.value(c))
-		all = append(all, amount{strings.ReplaceAll(text[begin:end], gap, "{…}"), right})
+		right := !n.touched(begin, end) && m.of(c) && slices.Contains(values(text[at[0]:at[1]], c), m.value(c))
+		all = append(all, amount{text[begin:end], right})
 	}
 	return all
 }
@@ -63,13 +63,13 @@ type reading struct {
 	own string
 }
 
-// markWindow is how many bytes before a number its mark is looked for in.
-const markWindow = 64
+// window is how many bytes before a number are looked at.
+const window = 64
 
 // markBefore returns the mark that stands before the number, not before a place, and from where to where both are. A
 // percent sign stands right before it.
 func (n reading) markBefore(from int) (m *mark, begin, end int) {
-	from = max(from, n.begin-markWindow)
+	from = max(from, n.begin-window)
 	at := before.FindStringSubmatchIndex(n.text[from:n.begin])
 	if at == nil {
 		return nil, 0, 0
@@ -95,31 +95,51 @@ func (n reading) markAfter() (m *mark, begin, end int) {
 	return n.markOf(rest[at[4]:at[5]]), n.begin, n.end + at[5]
 }
 
-// touched reports whether a field or letters that are no mark stand right at the number and make another of it.
-func (n reading) touched() bool {
-	last, _ := utf8.DecodeLastRuneInString(n.text[:n.begin])
-	next, _ := utf8.DecodeRuneInString(n.text[n.end:])
-	if string(last) == gap || string(next) == gap {
+// touched reports whether something makes another amount of the number and its mark, which are from begin to end.
+func (n reading) touched(begin, end int) bool {
+	if leading.MatchString(n.text[max(0, n.begin-window):n.begin]) || minus.MatchString(n.text[max(0, begin-window):begin]) {
 		return true
 	}
-	word := suffix.FindString(n.text[n.end:])
-	return word != "" && n.markOf(word) == nil
+	word := suffix.FindString(n.text[end:])
+	return (end > n.end || word == "" || n.markOf(word) == nil) && trailing.MatchString(n.text[end:])
 }
 
-// values returns what a number may mean, as decimals without needless zeros: `1,000` may be 1000 or 1. What a range
-// means is none.
-func values(numeral string) []string {
+const (
+	// minuses are dashes that are no hyphens.
+	minuses = `(?:^|\P{L})[-‐‑‒–−－]`
+	// leads and trails are what makes another amount of one that it stands beside: `5 -`, `1.`, `k`, a field.
+	leads  = `(?:\p{Nd}(?:[.,'’٫٬]+|[\t\p{Zs}\p{Cf}\p{Pd}−]*)|[` + gap + place + `]|` + minuses + `)`
+	trails = `\p{Cf}*[\p{Nd}\p{Lu}\p{Ll}` + gap + place + `]`
+)
+
+var (
+	minus    = regexp.MustCompile(minuses + `$`)
+	leading  = regexp.MustCompile(leads + `$`)
+	trailing = regexp.MustCompile(`^` + trails)
+	// touching is something like that beside the credit.
+	touching = regexp.MustCompile(leads + place + `|` + place + trails)
+)
+
+// values returns what a number may mean, as decimals without needless zeros. Three digits behind the only separator are a group,
+// `1,000` is 1000; where the credit has three decimals, it may be 1 as well. What a range means is none.
+func values(numeral string, c *goodshipv1.CreditAmount) []string {
 	s := strings.Map(plain, numeral)
+	digits := strings.NewReplacer(".", "", ",", "")
+	if whole, fraction, ok := strings.Cut(s, "٫"); ok {
+		return []string{decimal(digits.Replace(whole), fraction)}
+	}
 	last := strings.LastIndexAny(s, ".,")
 	if last < 0 {
 		return []string{decimal(s, "")}
 	}
-	digits := strings.NewReplacer(".", "", ",", "")
 	whole, fraction := digits.Replace(s[:last]), s[last+1:]
 	if strings.Count(s, s[last:last+1]) > 1 {
 		return []string{decimal(whole+fraction, "")}
 	}
-	all := []string{decimal(whole, fraction)}
+	var all []string
+	if _, decimals, _ := strings.Cut(number(c), "."); len(fraction) != 3 || len(decimals) == 3 {
+		all = append(all, decimal(whole, fraction))
+	}
 	if len(fraction) == 3 && len(whole) <= 3 && whole[0] != '0' {
 		all = append(all, decimal(whole+fraction, ""))
 	}
@@ -129,8 +149,6 @@ func values(numeral string) []string {
 // plain writes a number in ASCII without spaces and apostrophes.
 func plain(r rune) rune {
 	switch {
-	case r == '٫':
-		return ','
 	case r == '٬', r == '\'', r == '’', unicode.IsSpace(r):
 		return -1
 	case unicode.Is(unicode.Nd, r):
@@ -157,7 +175,7 @@ func decimal(whole, fraction string) string {
 	if whole == "" {
 		whole = "0"
 	}
-	return trimZeros(whole+"."+fraction, 0)
+	return trimZeros(whole + "." + fraction)
 }
 
 // mark is a sign or a word that makes money or a share of a number.
@@ -199,7 +217,7 @@ func (n reading) markOf(s string) *mark {
 		}
 		return &mark{[]string{""}, 1}
 	}
-	if _, err := currency.ParseISO(s); s == n.own || err == nil && s == strings.ToUpper(s) {
+	if _, err := currency.ParseISO(s); s == n.own || err == nil && s == strings.ToUpper(s) && !slices.Contains(words, s) {
 		return &mark{[]string{s}, 1}
 	}
 	return nil
@@ -207,7 +225,7 @@ func (n reading) markOf(s string) *mark {
 
 // marks are signs and words, in lower case. The codes of currencies are in capitals elsewhere, since many are words too.
 var marks = map[string]mark{
-	"%": {nil, 1}, "％": {nil, 1}, "percent": {nil, 1}, "pct": {nil, 1}, "per cent": {nil, 1}, "pour cent": {nil, 1}, "por ciento": {nil, 1},
+	"%": {nil, 1}, "％": {nil, 1}, "٪": {nil, 1}, "percent": {nil, 1}, "pct": {nil, 1}, "per cent": {nil, 1}, "pour cent": {nil, 1}, "por ciento": {nil, 1}, "por cento": {nil, 1},
 	"prozent": {nil, 1}, "procent": {nil, 1}, "percento": {nil, 1},
 	"basis point": {nil, 100}, "basis points": {nil, 100}, "bps": {nil, 100},
 	"€": {euro, 1}, "eur": {euro, 1}, "euro": {euro, 1}, "euros": {euro, 1},
@@ -221,6 +239,9 @@ var marks = map[string]mark{
 	"chf": {[]string{"CHF"}, 1}, "francs": {[]string{"CHF", "XAF", "XOF"}, 1}, "franken": {[]string{"CHF"}, 1},
 	"kr": {[]string{"SEK", "NOK", "DKK", "ISK"}, 1}, "zł": {[]string{"PLN"}, 1}, "kč": {[]string{"CZK"}, 1}, "₺": {[]string{"TRY"}, 1},
 }
+
+// words are codes of currencies that are words too, also in capitals: they are meant where the credit is in them.
+var words = []string{"ALL", "BAM", "COP", "CUP", "GEL", "MAD", "MOP", "PEN", "SOS", "TOP", "TRY"}
 
 var (
 	euro    = []string{"EUR"}

@@ -8,7 +8,8 @@
 //
 // Check is there because nobody takes an apology back from a million people. It refuses a text without a way to reach a
 // person, without the credit or with another one, or that leaves open whether there is something to do, and a text that
-// could not be written for some.
+// could not be written for some. Another credit is one in numerals, with a sign, a code or a word for money or a share: words for
+// currencies in other languages than English are mostly not known, nor are numbers in words.
 package apology
 
 import (
@@ -41,7 +42,7 @@ type part struct{ literal, field string }
 
 // Violation is a reason why a text is refused.
 type Violation struct {
-	// Field is what is to be changed: the `text`, or the `contact_points` of the workspace.
+	// Field is what is to be changed: the `text` or the `nothing_to_do` of the incident, or the `contact_points` of the workspace.
 	Field string
 	// Description says what is wrong and what to do, in whole sentences.
 	Description string

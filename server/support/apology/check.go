@@ -54,18 +54,13 @@ func (f Facts) nothingToDo() string {
 
 // Check returns why a text may not be sent to those affected, at most 20 reasons; nil if it may.
 func (t Template) Check(f Facts) []Violation {
-	var all []Violation
-	literal := t.literal()
-	all = append(all, t.checkContact(f, literal)...)
-	all = append(all, t.checkCredit(f, literal)...)
-	if !t.has(nothingToDo) && !holds(literal, strings.TrimRightFunc(f.nothingToDo(), unicode.IsPunct)) {
-		all = append(all, refused("It does not say whether there is something to do. Write {nothing_to_do}, which stands for %q.", f.nothingToDo()))
+	if shortest := t.shortest(f); shortest > MaxBytes {
+		return []Violation{refused("It has %d bytes before customers' values are put in; %d are the most. Shorten it.", shortest, MaxBytes)}
 	}
+	text := t.forEveryone(f)
+	all := slices.Concat(t.checkContact(f, text), t.checkCredit(f, text), t.checkNothingToDo(f, text))
 	for _, field := range t.Fields() {
 		all = append(all, f.checkField(field)...)
-	}
-	if shortest := t.shortest(f); shortest > MaxBytes {
-		all = append(all, refused("It has %d bytes before customers' values are put in; %d are the most. Shorten it.", shortest, MaxBytes))
 	}
 	return all[:min(len(all), maxViolations)]
 }
@@ -78,66 +73,92 @@ func (t Template) has(field string) bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.field == field })
 }
 
-// gap stands for a field in the literal text: a letter to what looks for words and numbers, so that nothing that touches a
-// field is read as if it stood alone.
-const gap = "\ufdd0"
+// gap stands for a field that each customer has a value for, and place for the credit: letters to what looks for words and numbers, so that
+// nothing that touches a field is read as if it stood alone.
+const gap, place = "\ufdd0", "\ufdd1"
 
-func (t Template) literal() string {
+// forEveryone returns the text as everyone gets it, with gaps for what is each customer's. The contact points are a gap too: the
+// digits of a telephone number belong to no word beside it.
+func (t Template) forEveryone(f Facts) string {
 	var b strings.Builder
 	for _, p := range t.parts {
-		if p.field != "" {
+		switch p.field {
+		case "":
+			b.WriteString(p.literal)
+		case credit:
+			b.WriteString(place)
+		case nothingToDo, settleBy:
+			value, _ := f.value(p.field)
+			b.WriteString(value)
+		default:
 			b.WriteString(gap)
-			continue
 		}
-		b.WriteString(p.literal)
 	}
 	return b.String()
 }
 
 // checkContact refuses a text that names no way to reach a person.
-func (t Template) checkContact(f Facts, literal string) []Violation {
+func (t Template) checkContact(f Facts, text string) []Violation {
 	if len(f.Contacts) == 0 {
 		return []Violation{{Field: "contact_points", Description: "The workspace has no contact points, so the apology would leave no way to reach a person. Set one with UpdateWorkspace."}}
 	}
-	if t.has(contact) || slices.ContainsFunc(f.Contacts, func(c string) bool { return holds(literal, c) }) {
+	if t.has(contact) || slices.ContainsFunc(f.Contacts, func(c string) bool { return holds(text, c) }) {
 		return nil
 	}
 	return []Violation{refused("It names no way to reach a person. Write {contact}, or one of the workspace's contact points as it stands there.")}
 }
 
+// checkNothingToDo refuses a text that leaves open whether there is something to do.
+func (t Template) checkNothingToDo(f Facts, text string) []Violation {
+	sentence := f.nothingToDo()
+	if !strings.ContainsFunc(sentence, unicode.IsLetter) {
+		return []Violation{{Field: nothingToDo, Description: fmt.Sprintf("It has no words, so the apology would leave open whether there is something to do. Write a sentence that says there is not, or leave it empty for %q.", DefaultNothingToDo)}}
+	}
+	if t.has(nothingToDo) || holds(text, strings.TrimRightFunc(sentence, unicode.IsPunct)) {
+		return nil
+	}
+	return []Violation{refused("It does not say whether there is something to do. Write {nothing_to_do}, which stands for %q.", sentence)}
+}
+
 // checkCredit refuses a text that is silent about the credit, or says another.
-func (t Template) checkCredit(f Facts, literal string) []Violation {
+func (t Template) checkCredit(f Facts, text string) []Violation {
 	var all []Violation
 	said := t.has(credit)
-	for _, a := range amounts(literal, f.Credit) {
-		if a.right {
-			said = true
-			continue
+	for _, a := range amounts(text, f.Credit) {
+		said = said || a.right
+		switch {
+		case a.right:
+		case t.says(a.text) || !strings.Contains(f.nothingToDo(), a.text):
+			all = append(all, refused("“%s” is not the credit, which is “%s”. Write {credit} for it; an amount that is something else can come from an attribute of the customers.", shown.Replace(a.text), Words(f.Credit)))
+		default:
+			all = append(all, f.anotherIn(nothingToDo, a))
 		}
-		all = append(all, refused("“%s” is not the credit, which is “%s”. Write {credit} for it; an amount that is something else can come from an attribute of the customers.", a.text, Words(f.Credit)))
+	}
+	if value, _ := f.value(contact); t.has(contact) {
+		for _, a := range amounts(value, f.Credit) {
+			all = append(all, f.anotherIn("contact_points", a))
+		}
 	}
 	if !said {
 		all = append(all, refused("It does not say the credit. Write {credit}, which stands for “%s”.", Words(f.Credit)))
 	}
-	if t.touched() {
-		all = append(all, refused("A digit or another field stands right before {credit} and would read as part of its amount. Put a space between them."))
+	if touching.MatchString(text) {
+		all = append(all, refused("A digit, a minus, a letter or another field beside {credit} would read as part of its amount. Put words between them, or a space behind it."))
 	}
 	return all
 }
 
-// touched reports whether something stands right before the credit that may make another number of it.
-func (t Template) touched() bool {
-	for i, p := range t.parts {
-		if p.field != credit || i == 0 {
-			continue
-		}
-		before := t.parts[i-1]
-		last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(before.literal, separators))
-		if before.field != "" || unicode.IsDigit(last) {
-			return true
-		}
-	}
-	return false
+// shown writes what a text says for a violation.
+var shown = strings.NewReplacer(gap, "{…}", place, "{credit}", "\n", " ")
+
+// says reports whether the text says something itself, outside of its fields.
+func (t Template) says(words string) bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return strings.Contains(p.literal, words) })
+}
+
+// anotherIn refuses an amount in what stands for a field.
+func (f Facts) anotherIn(field string, a amount) Violation {
+	return Violation{Field: field, Description: fmt.Sprintf("“%s” in it would read as the credit, which is “%s”. Leave amounts out of it.", a.text, Words(f.Credit))}
 }
 
 // checkField refuses a field that is unknown or has no value for some.
@@ -210,5 +231,5 @@ func holds(text, phrase string) bool {
 
 // inWord reports whether a character is part of a word or a number, or a field.
 func inWord(r rune) bool {
-	return unicode.IsLetter(r) || unicode.IsDigit(r) || string(r) == gap
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || string(r) == gap || string(r) == place
 }

@@ -42,12 +42,13 @@ func TestWhatEveryApologySays(t *testing.T) {
 		"{credit} {contact} You do not need to do anythings":            "It does not say whether",
 		// Braces make no field of it.
 		"{{credit}} {contact} {nothing_to_do}": "It does not say the",
-		// What stands right before the credit makes another one of it.
-		"1{credit}" + rest:         "A digit or another field",
-		"1.{credit}" + rest:        "A digit or another field",
-		"{device}{credit}" + rest:  "A digit or another field",
-		"{device} {credit}" + rest: "",
-		"({credit})" + rest:        "",
+		// Letters of a script without spaces do not touch it, nor do a dash or a digit further off.
+		"お詫びに{credit}を返金します。" + rest:        "",
+		"Sorry – {credit}, in 2026." + rest: "",
+		"5: {credit}\n5. {credit}" + rest:   "",
+		"7\n{credit}-voucher" + rest:        "",
+		"{device} {credit}" + rest:          "",
+		"({credit})" + rest:                 "",
 		// Fields.
 		"{credit} {nothing}" + rest: "No customer has the attribute",
 		"{credit} {plan}" + rest:    "{plan} has no value for",
@@ -56,6 +57,20 @@ func TestWhatEveryApologySays(t *testing.T) {
 		got := checked(t, facts(), text)
 		if !begin(got, want) {
 			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+// What stands beside the credit makes another one of it.
+func TestWhatTouchesTheCredit(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"1{credit}", "1.{credit}", "1,{credit}", "٥{credit}", "5 {credit}", "5\u00a0{credit}", "5-{credit}", "5 – {credit}", "on {settle_by} {credit}",
+		"-{credit}", "you get −{credit}", "{device}{credit}", "{contact}{credit}",
+		"{credit}0", "{credit}٠", "{credit}\u200b0", "{credit}k", "{credit}Mio.", "{credit}{device}", "{credit}{credit}", "{credit}, {credit}0",
+	} {
+		if got := checked(t, facts(), text+" "+rest); !begin(got, "A digit, a minus, a") {
+			t.Errorf("%s: got %s", text, got)
 		}
 	}
 }
@@ -110,6 +125,42 @@ func TestNothingToDoInAnotherLanguage(t *testing.T) {
 	equal(t, "rendered", got, "Du musst nichts tun!")
 }
 
+func TestNothingToDoThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	for _, sentence := range []string{" ", ".", "\u200b", "5!"} {
+		f := facts()
+		f.NothingToDo = sentence
+		got := parse(t, "{credit} {contact} {nothing_to_do}").Check(f)
+		if len(got) != 1 || got[0].Field != "nothing_to_do" || !strings.HasPrefix(got[0].Description, "It has no words") {
+			t.Errorf("%q: got %v", sentence, got)
+		}
+	}
+}
+
+// An amount is found wherever everyone reads it, and told of where it stands.
+func TestAmountsInWhatStandsForAField(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ text, nothingToDo, contact, want string }{
+		{"{credit}" + rest, "You get 5 EUR.", "+1 555 0100", ""},
+		{"A euro {contact}. {nothing_to_do} Pounds {contact}, {credit}.", "", "+1 555 0100", ""},
+		{"{credit}" + rest, "You also get 50.00 EUR in cash.", "+1 555 0100", "nothing_to_do: “50.00 EUR” in it"},
+		{"{credit} {contact} You also get 50 EUR in cash.", "You also get 50 EUR in cash.", "+1 555 0100", "text: “50 EUR” is not"},
+		{"{credit} {contact} 50 {nothing_to_do}", "EUR are yours.", "+1 555 0100", "text: “50 EUR” is not"},
+		{"{credit}" + rest, "", "50 EUR off, call 0100", "contact_points: “50 EUR” in it"},
+		{"{credit} {nothing_to_do} mail help@example.com", "", "help@example.com", ""},
+	} {
+		f := facts()
+		f.NothingToDo, f.Contacts = row.nothingToDo, []string{row.contact}
+		var got string
+		for _, v := range parse(t, row.text).Check(f) {
+			got += v.Field + ": " + v.Description
+		}
+		if !strings.HasPrefix(got, row.want) || row.want == "" && got != "" {
+			t.Errorf("%s, %s: got %s, want %s", row.text, row.nothingToDo, got, row.want)
+		}
+	}
+}
+
 func TestATextThatIsTooLongForAnybody(t *testing.T) {
 	t.Parallel()
 	equal(t, "too long", begin(checked(t, facts(), "{credit}"+rest+strings.Repeat(" ", apology.MaxBytes)), "It has 32"), true)
@@ -147,10 +198,13 @@ func TestAmountsInAText(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"right": "5.00 EUR|5 EUR|EUR 5|EUR5|5EUR|€5|€ 5|5€|5 €|5,00 €|5.00 €|€5.00|5 euros|5 Euro|5 eur|5,- €|5,– €|€5,-|5-euro voucher|5.0 EUR|05 EUR|" +
-			"٥ €|٥٫٠٠ €|５€|𝟝€|+5 €|(5 €)|you get 5 EUR. 2 days later|you get 5 EUR 2 days later|in 2026 €5|500 cents|5 EUR!|until 7/3, 5 EUR|返金5€です|5 EUR at https://example.com/a%20b",
+			"٥ €|٥٫٠٠ €|５€|𝟝€|+5 €|(5 €)|you get 5 EUR. 2 days later|you get 5 EUR 2 days later|in 2026 €5|500 cents|5 EUR!|until 7/3, 5 EUR|返金5€です|返金5 EURを|5 EUR at https://example.com/a%20b|" +
+			"EUR: 5|5 (EUR)|5\nEUR|EUR +5|Credit – 5 EUR|a credit-5 EUR",
 		"wrong": "6 EUR|50 EUR|5.01 EUR|5,50 €|€50|€5.5|$5|5 USD|USD 5|5 dollars|US$5|£5|5 £|¥5|5 pounds|5 CHF|5 kr|4–5 €|5–10 €|€5-10|€5k|€5m|5 %|100% sure|12.5 percent|" +
-			"5 per cent|%50|500 basis points|5000 €|5 000 €|5.000 EUR and 5,000.00 EUR|1'000 EUR|€1,234.56|0,005 EUR|0.005 EUR|5 cents|٦ €|５０€|6,- €|6-euro|5 EUR and 6 EUR|EUR 5 and 6 USD|EUR 6 EUR 5|50€|6 ₾|Sorry: 99,9 Prozent",
-		"nothing": "|5|5 of us|in 2026|5 minutes|24/7|call 030 5550|5 servers in Europe|5 try|all 5|try 5 times|the top 5|cup 5|€|EUR|a euro|no % here|no % 5 here|100 percentage|5 centuries|https://example.com/%20|" +
+			"5 per cent|%50|500 basis points|5000 €|5 000 €|5.000 EUR and 5,000.00 EUR|1'000 EUR|€1,234.56|0,005 EUR|0.005 EUR|5 cents|٦ €|５０€|6,- €|6-euro|5 EUR and 6 EUR|EUR 5 and 6 USD|EUR 6 EUR 5|50€|6 ₾|Sorry: 99,9 Prozent|" +
+			"EUR: 50|50 (EUR)|50\nEUR|EUR\u00a0\n50|EUR (50)|50 – EUR|返金EUR50|RUB 50|٥٠٪|50 ٪|50 por cento|" +
+			"-5 EUR|−5 EUR|EUR -5|€-5|-€5|get –5 €|1 5 EUR|3 – 5 EUR|5€k|5,000 EUR|5.000 EUR|€5,000|5٫000 EUR and 5٬000 EUR|0.500 EUR",
+		"nothing": "|5|5 of us|in 2026|5 minutes|24/7|call 030 5550|5 servers in Europe|5 try|all 5|try 5 times|the top 5|cup 5|ALL 3 films|TOP 10|CUP 2026|€|EUR|a euro|no % here|no % 5 here|100 percentage|5 centuries|https://example.com/%20|" +
 			"Version 5.00|12:30|Fr 5.12.|five euros",
 	} {
 		for one := range strings.SplitSeq(want, "|") {
@@ -193,11 +247,27 @@ func TestAmountsOfOtherCredits(t *testing.T) {
 		{in("GEL", 5, 0), "5 ₾", "right"},
 		{in("GEL", 5, 0), "GEL 5", "right"},
 		{in("TRY", 5, 0), "5 TRY", "right"},
+		{in("TRY", 5, 0), "TRY 50", "wrong"},
+		{in("USD", 25, 0), "$25,000", "wrong"},
+		{in("EUR", 1, 0), "1.000 €", "wrong"},
+		{in("JPY", 1, 0), "1,000円", "wrong"},
+		{in("JPY", 1000, 0), "1,000円", "right"},
+		{in("EUR", 1000, 0), "1٫000 EUR", "wrong"},
+		{in("EUR", 1000, 0), "1,000.000 EUR", "wrong"},
+		{in("KWD", 1, 0), "1.000 KWD", "right"},
+		{in("KWD", 1000, 0), "1.000 KWD", "right"},
+		{in("KWD", 1, 500_000_000), "1,500 KWD", "right"},
+		{in("KWD", 1, 0), "1.00 KWD", "right"},
+		{in("KWD", 1, 0), "1,000,000 KWD", "wrong"},
+		{in("EUR", 1, 5_000_000), "1.005 EUR", "right"},
 		{share(1250), "12.5 % of your next bill", "right"},
 		{share(1250), "12,5%", "right"},
 		{share(1250), "12.50 percent", "right"},
 		{share(1250), "1,250 basis points", "right"},
 		{share(5000), "%50 indirim", "right"},
+		{share(5000), "%50k", "wrong"},
+		{share(500), "5 %", "right"},
+		{share(500), "5.000 %", "wrong"},
 		{share(1250), "12 %", "wrong"},
 		{share(1250), "125 %", "wrong"},
 		{share(500), "5 EUR", "wrong"},
@@ -215,7 +285,7 @@ func TestAmountsBesideFields(t *testing.T) {
 		}
 	}
 	equal(t, "apart", checked(t, facts(), "{device} 5 EUR {device}"+rest), "")
-	equal(t, "at the sign", checked(t, facts(), "{device}€5 {credit}"+rest), "")
+	equal(t, "at the sign", checked(t, facts(), "{device}€5, {credit}"+rest), "")
 }
 
 // However an amount is written, the credit's is right and another's is wrong.

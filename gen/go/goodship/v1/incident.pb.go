@@ -238,8 +238,8 @@ type Incident struct {
 	// customers; `{{` and `}}` are braces. It must say what the credit is, that there is nothing to do, and how to reach a
 	// person. It may be set later, before the preview.
 	Text string `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
-	// The sentence for `{nothing_to_do}`, in the language of the text, at most 200 characters; "You do not need to do anything."
-	// if empty.
+	// The sentence for `{nothing_to_do}`, in the language of the text, with a letter in it and no other amount than the credit, at most
+	// 200 characters; "You do not need to do anything." if empty.
 	NothingToDo string `protobuf:"bytes,9,opt,name=nothing_to_do,json=nothingToDo,proto3" json:"nothing_to_do,omitempty"`
 	// How far the apology is.
 	State IncidentState `protobuf:"varint,10,opt,name=state,proto3,enum=goodship.v1.IncidentState" json:"state,omitempty"`
@@ -412,8 +412,8 @@ type IncidentUpdate struct {
 	// customers; `{{` and `}}` are braces. It must say what the credit is, that there is nothing to do, and how to reach a
 	// person. It may be set later, before the preview.
 	Text string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
-	// The sentence for `{nothing_to_do}`, in the language of the text, at most 200 characters; "You do not need to do anything."
-	// if empty.
+	// The sentence for `{nothing_to_do}`, in the language of the text, with a letter in it and no other amount than the credit, at most
+	// 200 characters; "You do not need to do anything." if empty.
 	NothingToDo   string `protobuf:"bytes,8,opt,name=nothing_to_do,json=nothingToDo,proto3" json:"nothing_to_do,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
