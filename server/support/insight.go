@@ -1,11 +1,13 @@
 package support
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/fault"
+	"github.com/goodship/goodship/server/store"
 	"github.com/goodship/goodship/server/support/recovery"
 	"github.com/goodship/goodship/server/support/rules"
 )
@@ -26,10 +28,29 @@ func (s *Service) rate(u *unit, number int32, rating *goodshipv1.Rating) error {
 	if err != nil {
 		return err
 	}
-	if !recovery.Rerate(counts, u.Resolution, before, after) {
-		return nil
+	credited, err := stood(u.tx, u.Resolution.CreditIds, after.CreateTime.AsTime())
+	if err != nil || !recovery.Rerate(counts, u.Resolution, credited, before, after) {
+		return err
 	}
 	return u.tx.PutStatistics(counts)
+}
+
+// stood reports whether one of some credits was neither refused nor reversed at the time of a unit, this or an earlier one.
+func stood(tx store.Tx, credits []string, at time.Time) (bool, error) {
+	for _, id := range credits {
+		r, err := tx.Credit(id)
+		if err != nil {
+			return false, err
+		}
+		switch r.Credit.State {
+		case goodshipv1.CreditState_CREDIT_STATE_REFUSED, goodshipv1.CreditState_CREDIT_STATE_REVERSED:
+			if !r.Credit.EndTime.AsTime().After(at) {
+				continue
+			}
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 // GetRecoveryReport compares ratings by what was made right.
@@ -54,11 +75,14 @@ func (s *Service) GetRecoveryReport(ctx context.Context, req *goodshipv1.GetReco
 
 // days returns the first and the last day that a request asks for.
 func days(req *goodshipv1.GetRecoveryReportRequest, today string) (from, to string, err error) {
-	last, err := day("to_date", req.ToDate, today)
+	last, err := day("to_date", cmp.Or(req.ToDate, today))
 	if err != nil {
 		return "", "", err
 	}
-	first, err := day("from_date", req.FromDate, last.AddDate(0, 0, -reportedDays).Format(time.DateOnly))
+	first := last.AddDate(0, 0, -reportedDays)
+	if req.FromDate != "" {
+		first, err = day("from_date", req.FromDate)
+	}
 	switch {
 	case err != nil:
 		return "", "", err
@@ -70,13 +94,10 @@ func days(req *goodshipv1.GetRecoveryReportRequest, today string) (from, to stri
 	return first.Format(time.DateOnly), last.Format(time.DateOnly), nil
 }
 
-// day reads a day that a request names, or else one that it means.
-func day(field, named, meant string) (time.Time, error) {
-	if named == "" {
-		named = meant
-	}
+// day reads a day that a request names in a field.
+func day(field, named string) (time.Time, error) {
 	at, err := time.Parse(time.DateOnly, named)
-	if err != nil {
+	if err != nil || at.Year() < 1 {
 		return time.Time{}, fault.Field(field, "must be a day, as in 2026-11-22")
 	}
 	return at, nil

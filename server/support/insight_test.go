@@ -84,8 +84,56 @@ func TestRecoveryReport(t *testing.T) {
 	} {
 		w.refuses(lea, bad, "InvalidArgument INVALID_REQUEST from_date")
 	}
-	w.refuses(lea, &goodshipv1.GetRecoveryReportRequest{ToDate: "2026-13-01"}, "InvalidArgument INVALID_REQUEST to_date")
+	for _, bad := range []string{"2026-13-01", "0000-01-15"} {
+		w.refuses(lea, &goodshipv1.GetRecoveryReportRequest{ToDate: bad}, "InvalidArgument INVALID_REQUEST to_date")
+	}
+	equal(t, "the first days", w.report("", "0001-01-15").FromDate, "0000-10-17")
 	equal(t, "the most days", w.report("2023-02-25", "2026-02-28").FromDate, "2023-02-25")
+}
+
+// TestCreditsThatDoNotStand rates where credits were taken back or refused: what stood when it was first rated made it right,
+// whatever becomes of it before the rating is changed.
+func TestCreditsThatDoNotStand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.empowers()
+	credited := func(n int) (id string, credits []string) {
+		id = w.opens(kim, "Hello?")
+		w.claims(ada, id)
+		for range n {
+			credits = append(credits, w.grants(ada, id, euros(1, 0)).Id)
+		}
+		req := w.proposal(id)
+		req.CreditIds = credits
+		do[*goodshipv1.Resolution](w, ada, req)
+		return id, credits
+	}
+	counts := func(when string, madeRight, only int32) {
+		t.Helper()
+		r := w.report("", "")
+		equal(t, "made right "+when, r.FaultMadeRight.RatedCount, madeRight)
+		equal(t, "fault only "+when, r.FaultOnly.RatedCount, only)
+	}
+	reverse := func(id string) {
+		do[*goodshipv1.Credit](w, ada, &goodshipv1.ReverseCreditRequest{CreditId: id, Reason: "A mistake"})
+	}
+	none, gone := credited(2)
+	reverse(gone[0])
+	w.settles(refuse(gone[1], "No such account"))
+	w.rates(kim, none, solvedRating(true, 5, 5))
+	counts("of what fell", 0, 1)
+	one, some := credited(3)
+	reverse(some[0])
+	w.settles(bill(some[1], "inv_1"))
+	w.rates(kim, one, solvedRating(true, 5, 5))
+	counts("of what stood in part", 1, 1)
+	later, last := credited(1)
+	w.rates(kim, later, solvedRating(true, 5, 5))
+	counts("of what is pending", 2, 1)
+	reverse(last[0])
+	w.rates(kim, later, solvedRating(false, 1, 1))
+	counts("after it fell", 2, 1)
+	equal(t, "solved", w.report("", "").FaultMadeRight.Solved.PositiveCount, 1)
 }
 
 // TestRecoveryIsReported counts enough to say something: what was rated once for each of many conversations.

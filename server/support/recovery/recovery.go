@@ -14,10 +14,11 @@ const enough = 30
 // high is what a rating must give, of 5, to count as high.
 const high = 4
 
-// Rerate takes a rating of a resolution out of a day's counts, if there is one, and adds another. It reports whether the counts
-// are others now: where nobody said what the matter was, nothing is counted.
-func Rerate(day *storev1.StatisticsRecord, r *goodshipv1.Resolution, before, after *goodshipv1.Rating) bool {
-	group := groupOf(day, r)
+// Rerate takes a rating of a resolution out of a day's counts, if there is one, and adds another; credited says that a credit of
+// the resolution's stood when it was first rated. It reports whether the counts are others now: where nobody said what the matter
+// was, nothing is counted.
+func Rerate(day *storev1.StatisticsRecord, r *goodshipv1.Resolution, credited bool, before, after *goodshipv1.Rating) bool {
+	group := groupOf(day, r, credited)
 	if group == nil {
 		return false
 	}
@@ -27,13 +28,13 @@ func Rerate(day *storev1.StatisticsRecord, r *goodshipv1.Resolution, before, aft
 }
 
 // groupOf returns the counts that a resolution's rating belongs to, nil if nobody said what the matter was.
-func groupOf(day *storev1.StatisticsRecord, r *goodshipv1.Resolution) *storev1.RatingCounts {
+func groupOf(day *storev1.StatisticsRecord, r *goodshipv1.Resolution, credited bool) *storev1.RatingCounts {
 	group := &day.NoFault
 	switch {
 	case r.Matter == goodshipv1.Matter_MATTER_QUESTION:
 	case r.Matter != goodshipv1.Matter_MATTER_FAULT:
 		return nil
-	case r.MadeRight != "" || len(r.CreditIds) > 0:
+	case r.MadeRight != "" || credited:
 		group = &day.FaultMadeRight
 	default:
 		group = &day.FaultOnly

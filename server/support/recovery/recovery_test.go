@@ -114,13 +114,13 @@ func TestRerate(t *testing.T) {
 	t.Parallel()
 	fault := goodshipv1.Matter_MATTER_FAULT
 	day := &storev1.StatisticsRecord{Day: "2026-11-22"}
-	Rerate(day, &goodshipv1.Resolution{Matter: fault, MadeRight: "A new part", FoundFirst: true}, nil, rated(true, 5, 0))
-	Rerate(day, &goodshipv1.Resolution{Matter: fault, CreditIds: []string{"cred_1"}}, nil, rated(false, 3, 4))
-	Rerate(day, &goodshipv1.Resolution{Matter: fault}, nil, rated(true, 4, 3))
+	Rerate(day, &goodshipv1.Resolution{Matter: fault, MadeRight: "A new part", FoundFirst: true}, false, nil, rated(true, 5, 0))
+	Rerate(day, &goodshipv1.Resolution{Matter: fault, CreditIds: []string{"cred_1"}}, true, nil, rated(false, 3, 4))
+	Rerate(day, &goodshipv1.Resolution{Matter: fault, CreditIds: []string{"cred_2"}}, false, nil, rated(true, 4, 3))
 	question := &goodshipv1.Resolution{Matter: goodshipv1.Matter_MATTER_QUESTION, MadeRight: "Nothing was wrong"}
-	Rerate(day, question, nil, rated(true, 1, 1))
-	Rerate(day, question, rated(true, 1, 1), rated(false, 0, 5))
-	if Rerate(day, &goodshipv1.Resolution{}, nil, rated(true, 5, 5)) {
+	Rerate(day, question, true, nil, rated(true, 1, 1))
+	Rerate(day, question, true, rated(true, 1, 1), rated(false, 0, 5))
+	if Rerate(day, &goodshipv1.Resolution{}, true, nil, rated(true, 5, 5)) {
 		t.Error("a matter that nobody said: got counted, want not")
 	}
 	want := &storev1.StatisticsRecord{

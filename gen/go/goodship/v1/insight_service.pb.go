@@ -141,7 +141,7 @@ type RecoveryReport struct {
 	FromDate string `protobuf:"bytes,1,opt,name=from_date,json=fromDate,proto3" json:"from_date,omitempty"`
 	// The last day.
 	ToDate string `protobuf:"bytes,2,opt,name=to_date,json=toDate,proto3" json:"to_date,omitempty"`
-	// FAULT, and something was made right or credited.
+	// FAULT, and something was made right, or a credit for it was neither refused nor reversed when it was first rated.
 	FaultMadeRight *RecoveryGroup `protobuf:"bytes,3,opt,name=fault_made_right,json=faultMadeRight,proto3" json:"fault_made_right,omitempty"`
 	// FAULT, and nothing beyond ending it.
 	FaultOnly *RecoveryGroup `protobuf:"bytes,4,opt,name=fault_only,json=faultOnly,proto3" json:"fault_only,omitempty"`
