@@ -9,6 +9,7 @@ import (
 
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/support/rules"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -161,7 +162,22 @@ func TestGrantInAnyState(t *testing.T) {
 	do[*goodshipv1.Customer](w, backend, &goodshipv1.BlockCustomerRequest{CustomerId: "kim", Reason: "Abuse"})
 	w.grants(ada, id, points(1))
 	w.stands(id, "RESOLVED owner=ada helpers=")
+	told := func(who person, req proto.Message, want string) {
+		t.Helper()
+		_, err := w.call(w.by(who), req)
+		if got := status.Convert(err).Message(); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s", req.ProtoReflect().Descriptor().Name(), got, want)
+		}
+	}
+	told(ben, granting(id, points(1)), "RESOLVED: ask its owner to invite you.")
+	w.invites(ada, id, ben)
+	w.grants(ben, id, points(1))
+	do[*goodshipv1.Conversation](w, ada, &goodshipv1.ReleaseConversationRequest{ConversationId: id})
+	told(ada, granting(id, points(1)), "RESOLVED and has no owner: ask a leader or one of its helpers to do it.")
+	told(lea, &goodshipv1.InviteHelperRequest{ConversationId: id, AgentId: "ada"}, "RESOLVED: when a message from the customer opens it again, claim it.")
+	w.grants(ben, id, points(1))
 	unowned := w.opens(lou, "Hello?")
+	told(ada, granting(unowned, points(1)), "Claim the conversation")
 	w.refuses(ada, granting(unowned, points(1)), "PermissionDenied NOT_A_PARTICIPANT")
 	w.grants(lea, unowned, points(1))
 	w.stands(unowned, "WAITING owner= helpers=")

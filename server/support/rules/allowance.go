@@ -59,19 +59,20 @@ func (p Purse) Remaining() (*money.Money, int32, error) {
 	return Money(p.Currency, room.day), points, err
 }
 
-// room is how much of one kind can be granted: with one grant at most, and with what is left of the day.
+// room is how much of one kind can be granted: with one grant at most, and with what is left of a whole day's.
 type room struct {
-	kind       string
-	grant, day int64
-	// words tells an amount of it.
+	kind              string
+	grant, day, whole int64
+	// words tells an amount of it, and unit what it is counted in, if the words do not.
 	words func(int64) string
+	unit  string
 }
 
 func (p Purse) basisPoints() room {
-	left := p.Allowance.GetBasisPointsPerDay() - p.Spent.GetBasisPoints()
+	whole := p.Allowance.GetBasisPointsPerDay()
 	return room{
-		kind: "basis_points", grant: int64(p.Allowance.GetBasisPointsPerGrant()), day: int64(max(0, left)),
-		words: func(n int64) string { return strconv.FormatInt(n, 10) },
+		kind: "basis_points", grant: int64(p.Allowance.GetBasisPointsPerGrant()), day: int64(max(0, whole-p.Spent.GetBasisPoints())), whole: int64(whole),
+		words: func(n int64) string { return strconv.FormatInt(n, 10) }, unit: " basis points",
 	}
 }
 
@@ -80,13 +81,13 @@ func (p Purse) money() (room, error) {
 	if err != nil {
 		return room{}, err
 	}
-	day, err := p.allowed(p.Allowance.GetMoneyPerDay())
+	whole, err := p.allowed(p.Allowance.GetMoneyPerDay())
 	if err != nil {
 		return room{}, err
 	}
 	spent, err := Sum(p.Spent.GetMoney()).Of(p.Currency)
 	return room{
-		kind: "money", grant: grant, day: max(0, day-spent),
+		kind: "money", grant: grant, day: max(0, whole-spent), whole: whole,
 		words: func(mills int64) string { return Words(p.Currency, mills) },
 	}, err
 }
@@ -108,7 +109,7 @@ func (r room) check(p Purse, want int64) error {
 	if want <= remaining {
 		return nil
 	}
-	f := fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_ABOVE_ALLOWANCE, "%s", p.above(limit, r.words(remaining))).
+	f := fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_ABOVE_ALLOWANCE, "%s", r.above(p, limit, remaining)).
 		With("limit", limit).With("remaining", r.words(remaining))
 	if r.day < r.grant {
 		f = f.With("reset_time", p.Reset.UTC().Format(time.RFC3339))
@@ -116,10 +117,17 @@ func (r room) check(p Purse, want int64) error {
 	return f
 }
 
-func (p Purse) above(limit, remaining string) string {
+// above says what to do instead of a grant that is above a limit of what remains.
+func (r room) above(p Purse, limit string, remaining int64) string {
 	ask := "ask a leader"
 	if p.Leads {
 		ask = "have a key with the scope ADMIN allow more"
 	}
-	return fmt.Sprintf("The credit is above what you may grant now by %s: grant at most %s, or %s.", limit, remaining, ask)
+	switch {
+	case remaining > 0:
+		return fmt.Sprintf("The credit is above what you may grant now by %s: grant at most %s, or %s.", limit, r.words(remaining)+r.unit, ask)
+	case r.grant > 0 && r.whole > 0:
+		return fmt.Sprintf("Nothing is left of today's allowance by %s; it is whole again at %s. Until then %s.", limit, p.Reset.UTC().Format(time.RFC3339), ask)
+	}
+	return fmt.Sprintf("You may not grant this by yourself, since your allowance has no %s: %s.", limit, ask)
 }

@@ -8,6 +8,7 @@ import (
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
 	"github.com/goodship/goodship/server/support/rules"
 	"google.golang.org/genproto/googleapis/type/money"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
@@ -90,6 +91,39 @@ func TestAllowance(t *testing.T) {
 		})
 	}
 }
+
+// TestAllowanceInWords reads what to do where a grant is refused.
+func TestAllowanceInWords(t *testing.T) {
+	t.Parallel()
+	spent := &storev1.SpentRecord{Money: []*money.Money{euros(12_000)}, BasisPoints: 1000}
+	const above, nothing, never = "The credit is above what you may grant now by ", "Nothing is left of today's allowance by ", "You may not grant this by yourself, since your allowance has no "
+	for _, c := range []struct {
+		name   string
+		spent  *storev1.SpentRecord
+		change func(*rules.Purse)
+		amount *goodshipv1.CreditAmount
+		want   string
+	}{
+		{"a grant", &storev1.SpentRecord{}, nil, eurosOf(5001), above + "money_per_grant: grant at most 5.00 EUR, or ask a leader."},
+		{"points", spent, nil, pointsOf(201), above + "basis_points_per_day: grant at most 200 basis points, or ask a leader."},
+		{"nothing left", spent, nil, eurosOf(1), nothing + "money_per_day; it is whole again at 2026-03-03T00:00:00Z. Until then ask a leader."},
+		{
+			"nothing left of a leader's", spent, func(p *rules.Purse) { p.Leads = true }, eurosOf(1),
+			nothing + "money_per_day; it is whole again at 2026-03-03T00:00:00Z. Until then have a key with the scope ADMIN allow more.",
+		},
+		{"no allowance", spent, func(p *rules.Purse) { p.Allowance = nil }, pointsOf(1), never + "basis_points_per_grant: ask a leader."},
+		{"no allowance of a day", spent, func(p *rules.Purse) { p.Allowance.MoneyPerDay = nil }, eurosOf(1), never + "money_per_day: ask a leader."},
+	} {
+		p := purse(c.spent)
+		if c.change != nil {
+			c.change(&p)
+		}
+		compare(t, c.name, sentence(p.Spend(c.amount)), c.want)
+	}
+}
+
+// sentence returns what a fault says.
+func sentence(err error) string { return status.Convert(err).Message() }
 
 // TestAllowanceOfADay grants what chance brings on one day, against a plain sum.
 func TestAllowanceOfADay(t *testing.T) {

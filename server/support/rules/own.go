@@ -24,8 +24,15 @@ func (c *Conversation) mustTakePart() error {
 	if c.takesPart() {
 		return nil
 	}
+	how := "Claim the conversation, or ask its owner to invite you."
+	switch {
+	case c.resolved() && c.Head.Conversation.OwnerId == "":
+		how = "The conversation is RESOLVED and has no owner: ask a leader or one of its helpers to do it."
+	case c.resolved():
+		how = "The conversation is RESOLVED: ask its owner to invite you."
+	}
 	return fault.New(codes.PermissionDenied, goodshipv1.ErrorReason_ERROR_REASON_NOT_A_PARTICIPANT,
-		"Only the owner, helpers and leaders may do this. Claim the conversation, or ask its owner to invite you.")
+		"Only the owner, helpers and leaders may do this. %s", how)
 }
 
 // stepIn lets an agent take part: who writes in a conversation that nobody owns, and that is not resolved, claims it.
@@ -91,7 +98,11 @@ func (c *Conversation) Release() error {
 func (c *Conversation) mustOwn(orLead bool) error {
 	owner := c.Head.Conversation.OwnerId
 	if owner == "" {
-		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_NO_OWNER, "The conversation has no owner. Claim it first.")
+		how := "Claim it first."
+		if c.resolved() {
+			how = "It is RESOLVED: when a message from the customer opens it again, claim it."
+		}
+		return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_NO_OWNER, "The conversation has no owner. %s", how)
 	}
 	if owner == c.Actor.AgentID || orLead && c.Actor.Kind == goodshipv1.ActorKind_ACTOR_KIND_LEADER {
 		return nil
