@@ -28,7 +28,7 @@ func CheckURL(raw string, o Options) error {
 	}
 	switch {
 	case u.Scheme == "http" && !o.AllowHTTP:
-		return errors.New("must begin with https://: this server sends nothing unencrypted")
+		return errors.New("must begin with https://: this server sends nothing unencrypted, unless its operator starts it with --webhook-http")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("must begin with https://")
 	case u.User != nil:
@@ -48,7 +48,7 @@ func (o Options) checkHost(host string) error {
 		if o.allows(a) {
 			return nil
 		}
-		return errors.New("must name a host, not an address")
+		return errors.New("must name a host, not an address, unless the server's operator allows its network with --webhook-networks")
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	labels := strings.Split(name, ".")
@@ -65,7 +65,7 @@ func (o Options) checkHost(host string) error {
 	case len(o.AllowAddresses) > 0:
 		return nil
 	case len(labels) == 1, isLocal(name):
-		return errors.New("must name a host of the public internet, in full")
+		return errors.New("must name a host of the public internet, in full, unless the server's operator allows other networks with --webhook-networks")
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (o Options) checkPort(u *url.URL) error {
 	if port == "" || isWebPort(port) || len(o.AllowAddresses) > 0 {
 		return nil
 	}
-	return errors.New("must be on port 443 (or 80 where http is allowed)")
+	return errors.New("must be on port 443 or 80, unless the server's operator allows other networks with --webhook-networks")
 }
 
 func isWebPort(port string) bool { return port == "443" || port == "80" }

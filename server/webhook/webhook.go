@@ -56,7 +56,7 @@ type Message struct {
 	ID string
 	// Time is now. A receiver refuses what is signed for minutes ago.
 	Time time.Time
-	// Secrets are the keys to sign with: one, or two while they are exchanged.
+	// Secrets are the keys to sign with: one, or more while they are exchanged.
 	Secrets [][]byte
 	// Body is JSON.
 	Body []byte
