@@ -25,7 +25,7 @@ type Webhook struct {
 	*goodshipv1.WebhookPayload
 }
 
-// ReceiveWebhook verifies a request to a webhook endpoint with the endpoint's secret, or with either of two while they are exchanged,
+// ReceiveWebhook verifies a request to a webhook endpoint with the endpoint's secret, or with any of several while they are exchanged,
 // and decodes it. A status from 200 to 299 tells the server that the event arrived; with any other it comes again later, and what
 // happens in its conversation waits behind it. So answer when the event is in safe hands, and do what takes long after that.
 //

@@ -255,19 +255,27 @@ type webhookMetrics struct {
 	delivery metric.Float64Histogram
 }
 
-// measureWebhooks returns nil if there is no provider.
-func measureWebhooks(p metric.MeterProvider) (*webhookMetrics, error) {
+// measureWebhooks returns nil if there is no provider; down tells how many endpoints are down, by workspace.
+func measureWebhooks(p metric.MeterProvider, down func() map[string]int64) (*webhookMetrics, error) {
 	if p == nil {
 		return nil, nil
 	}
 	meter := p.Meter("github.com/goodship/goodship/server/support")
 	var m webhookMetrics
-	var errs [2]error
+	var errs [3]error
 	m.tries, errs[0] = meter.Int64Counter("goodship.webhook.tries", metric.WithUnit("{request}"),
 		metric.WithDescription("Requests to webhook endpoints, by whether they took the event."))
 	m.delivery, errs[1] = meter.Float64Histogram("goodship.webhook.delivery", metric.WithUnit("s"),
 		metric.WithDescription("How long after an event a webhook endpoint took it; not of what is replayed by its delivery."),
 		metric.WithExplicitBucketBoundaries(.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400))
+	_, errs[2] = meter.Int64ObservableGauge("goodship.webhook.down", metric.WithUnit("{endpoint}"),
+		metric.WithDescription("Webhook endpoints that are enabled and take nothing, so that they are only probed."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			for workspace, endpoints := range down() {
+				o.Observe(endpoints, metric.WithAttributes(ofWorkspace(workspace)))
+			}
+			return nil
+		}))
 	return &m, errors.Join(errs[:]...)
 }
 

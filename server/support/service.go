@@ -91,11 +91,10 @@ func New(s store.Store, o Options) (*Service, error) {
 	}
 	svc.keeper = newTimekeeper(svc, o.Log, o.OverduePerSecond)
 	svc.apologist = newApologist(svc, o.Log, o.ApologiesPerSecond)
-	posts, err := measureWebhooks(o.MeterProvider)
-	if err != nil {
+	svc.webhooks, svc.courier = o.Webhooks, newCourier(svc, o)
+	if svc.courier.metrics, err = measureWebhooks(o.MeterProvider, svc.courier.down); err != nil {
 		return nil, err
 	}
-	svc.webhooks, svc.courier = o.Webhooks, newCourier(svc, o, posts)
 	svc.hub = newHub(svc.read)
 	svc.deafen = s.Notify(svc.hub.hint)
 	return svc, nil

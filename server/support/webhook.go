@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +24,8 @@ import (
 )
 
 const (
-	// maxEndpoints is how many a workspace has.
-	maxEndpoints = 20
+	// maxEndpoints is how many a workspace has, and maxSecrets how many of one's secrets sign at once.
+	maxEndpoints, maxSecrets = 20, 3
 	// formerSecretFor is how long a former secret goes on signing unless something else is said.
 	formerSecretFor = 24 * time.Hour
 	// webhookSecretPrefix is how Standard Webhooks tells its secrets.
@@ -102,16 +103,27 @@ func newWebhookSecret() string {
 	return webhookSecretPrefix + base64.StdEncoding.EncodeToString(random)
 }
 
-// liveSecrets returns the keys that an endpoint's messages are signed with.
-func liveSecrets(r *storev1.WebhookEndpointRecord, now time.Time) [][]byte {
-	var live [][]byte
-	for _, secret := range r.Secrets {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret.Secret, webhookSecretPrefix))
-		if err == nil && (secret.ExpireTime == nil || secret.ExpireTime.AsTime().After(now)) {
-			live = append(live, key)
+// signingKeys returns the keys that an endpoint's messages are signed with.
+func signingKeys(r *storev1.WebhookEndpointRecord, now time.Time) [][]byte {
+	var keys [][]byte
+	for _, secret := range append(r.Secrets[:1:1], formerSecrets(r, now)...) {
+		if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret.Secret, webhookSecretPrefix)); err == nil {
+			keys = append(keys, key)
 		}
 	}
-	return live
+	return keys
+}
+
+// formerSecrets returns an endpoint's secrets that still sign, but for the newest, by when they end.
+func formerSecrets(r *storev1.WebhookEndpointRecord, now time.Time) []*storev1.WebhookSecret {
+	var former []*storev1.WebhookSecret
+	for _, secret := range r.Secrets[1:] {
+		if secret.ExpireTime.AsTime().After(now) {
+			former = append(former, secret)
+		}
+	}
+	slices.SortFunc(former, func(a, b *storev1.WebhookSecret) int { return a.ExpireTime.AsTime().Compare(b.ExpireTime.AsTime()) })
+	return former
 }
 
 // GetWebhookEndpoint returns an endpoint.
@@ -150,8 +162,8 @@ func (s *Service) endpoint(ctx context.Context, workspace, id string) (*goodship
 func (s *Service) seenEndpoint(ctx context.Context, workspace string, r *storev1.WebhookEndpointRecord) (*goodshipv1.WebhookEndpoint, error) {
 	w := r.WebhookEndpoint
 	w.Etag = versionEtag(r.Version)
-	if len(r.Secrets) > 1 && r.Secrets[1].ExpireTime.AsTime().After(s.now()) {
-		w.FormerSecretExpireTime = r.Secrets[1].ExpireTime
+	if former := formerSecrets(r, s.now()); len(former) > 0 {
+		w.FormerSecretExpireTime = former[len(former)-1].ExpireTime
 	}
 	progress, err := s.store.WebhookProgress(ctx, workspace, w.Id)
 	if err != nil {
@@ -236,7 +248,8 @@ func (s *Service) DeleteWebhookEndpoint(ctx context.Context, req *goodshipv1.Del
 	return &emptypb.Empty{}, nil
 }
 
-// RotateWebhookSecret gives an endpoint a new secret, and shows it once.
+// RotateWebhookSecret gives an endpoint a new secret, and shows it once. Each former one goes on until its own end, unless all are to
+// end now: who lost a reply rotates again, and what is deployed stays good.
 func (s *Service) RotateWebhookSecret(ctx context.Context, req *goodshipv1.RotateWebhookSecretRequest) (*goodshipv1.RotateWebhookSecretResponse, error) {
 	c, secret, former := callerFrom(ctx), newWebhookSecret(), formerSecretFor
 	if req.ExpireAfter != nil {
@@ -249,7 +262,12 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, req *goodshipv1.Rotat
 		}
 		secrets := []*storev1.WebhookSecret{{Secret: secret}}
 		if former > 0 {
-			secrets = append(secrets, &storev1.WebhookSecret{Secret: r.Secrets[0].Secret, ExpireTime: timestamppb.New(s.now().Add(former))})
+			earlier := formerSecrets(r, s.now())
+			if len(earlier)+1 >= maxSecrets {
+				return nil, tooManySecrets(earlier[0].ExpireTime.AsTime())
+			}
+			latest := &storev1.WebhookSecret{Secret: r.Secrets[0].Secret, ExpireTime: timestamppb.New(s.now().Add(former))}
+			secrets = append(append(secrets, latest), earlier...)
 		}
 		r.Secrets, r.WebhookEndpoint.UpdateTime = secrets, timestamppb.New(tx.Now())
 		r.Version++
@@ -276,4 +294,10 @@ func noEndpoint() error {
 func tooManyEndpoints() error {
 	return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_LIMIT_REACHED,
 		"The workspace has %d webhook endpoints, which is all that it can have. Delete one first.", maxEndpoints).With("limit", strconv.Itoa(maxEndpoints))
+}
+
+func tooManySecrets(until time.Time) error {
+	return fault.New(codes.FailedPrecondition, goodshipv1.ErrorReason_ERROR_REASON_LIMIT_REACHED,
+		"The endpoint has %d secrets that sign, which is all that it can have. Change receivers over to the newest and rotate with expire_after 0s, which ends all former ones; or rotate after %s, when one of them ends.",
+		maxSecrets, until.UTC().Format(time.RFC3339)).With("limit", strconv.Itoa(maxSecrets))
 }

@@ -3,13 +3,15 @@ package support_test
 import (
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
+	storev1 "github.com/goodship/goodship/gen/go/goodship/store/v1"
 	goodshipv1 "github.com/goodship/goodship/gen/go/goodship/v1"
+	"github.com/goodship/goodship/server/store"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const someURI = "https://example.com/goodship"
@@ -104,19 +106,59 @@ func TestWebhookSecretsAreExchanged(t *testing.T) {
 	last := do[*goodshipv1.RotateWebhookSecretResponse](h.world, backend, &goodshipv1.RotateWebhookSecretRequest{WebhookEndpointId: e.Id, ExpireAfter: durationpb.New(0)})
 	h.says(kim, id, "3")
 	h.settled(e)
-	for i, want := range []string{"former new", "new", "last"} {
-		var signed []string
-		for _, s := range []struct{ name, secret string }{{"former", former}, {"new", rotated.Secret}, {"last", last.Secret}} {
-			key, err := standardwebhooks.NewWebhook(s.secret)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if a := r.arrived()[i]; key.VerifyIgnoringTimestamp(a.body, a.header) == nil {
-				signed = append(signed, s.name)
-			}
-		}
-		equal(t, "who signed", strings.Join(signed, " "), want)
+	for i, want := range []string{"0 1", "1", "2"} {
+		equal(t, "who signed", signers(t, r.arrived()[i], former, rotated.Secret, last.Secret), want)
 	}
+}
+
+// signers tells which of some secrets signed what arrived.
+func signers(t *testing.T, a arrival, secrets ...string) string {
+	t.Helper()
+	var signed []int
+	for i, secret := range secrets {
+		key, err := standardwebhooks.NewWebhook(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key.VerifyIgnoringTimestamp(a.body, a.header) == nil {
+			signed = append(signed, i)
+		}
+	}
+	return list(signed)
+}
+
+// A secret signs until its own end, whoever rotates meanwhile, whose replies may be lost; there are three at most, and all former ones
+// can be ended.
+func TestWebhookSecretsLiveUntilTheirEnd(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, deployed := h.endpoint(r, publicView, "message_sent")
+	rotate := func(after time.Duration) *goodshipv1.RotateWebhookSecretRequest {
+		return &goodshipv1.RotateWebhookSecretRequest{WebhookEndpointId: e.Id, ExpireAfter: durationpb.New(after)}
+	}
+	begin := h.clock.Now()
+	lost := do[*goodshipv1.RotateWebhookSecretResponse](h.world, backend, rotate(2*time.Hour))
+	found := do[*goodshipv1.RotateWebhookSecretResponse](h.world, backend, rotate(time.Hour))
+	equal(t, "until", found.WebhookEndpoint.FormerSecretExpireTime.AsTime(), begin.Add(2*time.Hour))
+	h.answers(h.by(backend), rotate(time.Hour), "FailedPrecondition LIMIT_REACHED limit=3")
+	secrets := []string{deployed, lost.Secret, found.Secret}
+	id := h.asks(kim, "1")
+	h.settled(e)
+	h.clock.Jump(time.Hour)
+	h.says(kim, id, "2")
+	h.settled(e)
+	secrets = append(secrets, do[*goodshipv1.RotateWebhookSecretResponse](h.world, backend, rotate(time.Hour)).Secret)
+	h.answers(h.by(backend), rotate(time.Hour), "FailedPrecondition LIMIT_REACHED limit=3")
+	h.says(kim, id, "3")
+	h.settled(e)
+	secrets = append(secrets, do[*goodshipv1.RotateWebhookSecretResponse](h.world, backend, rotate(0)).Secret)
+	h.says(kim, id, "4")
+	h.settled(e)
+	for i, want := range []string{"0 1 2", "0 2", "0 2 3", "4"} {
+		equal(t, "who signed", signers(t, r.arrived()[i], secrets...), want)
+	}
+	equal(t, "until", h.now(e).FormerSecretExpireTime == nil, true)
 }
 
 // What is done to an endpoint holds for what is sent next: another view, another address, none.
@@ -187,7 +229,32 @@ func TestDeliveriesArePaged(t *testing.T) {
 	equal(t, "retrying", first.Deliveries[0].Id, dead.Id)
 	h.answers(h.by(backend), &goodshipv1.ListWebhookDeliveriesRequest{WebhookEndpointId: e.Id, PageSize: 1, PageToken: first.NextPageToken}, "InvalidArgument INVALID_PAGE_TOKEN")
 	again := do[*goodshipv1.ReplayWebhookResponse](h.world, backend, &goodshipv1.ReplayWebhookRequest{WebhookEndpointId: e.Id, DeliveryIds: []string{dead.Id}})
-	equal(t, "replayed while it is tried", again.ReplayedCount, 0)
+	equal(t, "replayed while it is tried", again.ReplayedCount, 1)
+}
+
+// One page reaches what few deliveries are, far down in the log.
+func TestRareDeliveriesAreFound(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	e, _ := h.endpoint(newReceiver(t), fullView)
+	delivered, dead := goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_DELIVERED, goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_DEAD
+	_, err := h.store.Update(t.Context(), h.workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
+		for i := range 5000 {
+			d := &goodshipv1.WebhookDelivery{Id: fmt.Sprintf("dlv_%026d", i), State: delivered, LastTryTime: timestamppb.New(h.clock.Now())}
+			if i == 0 {
+				d.State = dead
+			}
+			if err := tx.PutDelivery(e.Id, d); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := do[*goodshipv1.ListWebhookDeliveriesResponse](h.world, backend, &goodshipv1.ListWebhookDeliveriesRequest{WebhookEndpointId: e.Id, State: dead})
+	equal(t, "what is found, and whether there is more", fmt.Sprintf("%d %q", len(page.Deliveries), page.NextPageToken), `1 ""`)
 }
 
 // Endpoints that hang or fail delay no other: what that one was told is there while the others have not answered at all.

@@ -32,12 +32,12 @@ type courier struct {
 	stop func()
 }
 
-func newCourier(s *Service, o Options, m *webhookMetrics) *courier {
+func newCourier(s *Service, o Options) *courier {
 	log := o.Log
 	if log == nil {
 		log = slog.Default()
 	}
-	return &courier{service: s, log: log, sender: webhook.NewSender(o.Webhooks), metrics: m, maxParked: maxParked, routes: map[string]map[string]*route{}, stop: func() {}}
+	return &courier{service: s, log: log, sender: webhook.NewSender(o.Webhooks), maxParked: maxParked, routes: map[string]map[string]*route{}, stop: func() {}}
 }
 
 // start sets out on every route, until stop.
@@ -142,6 +142,22 @@ func (c *courier) hint(h store.Hint) {
 		r.grown.Store(true)
 		r.rouse()
 	}
+}
+
+// down returns how many endpoints are down, by workspace; 0 of those that have some and none is.
+func (c *courier) down() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count := map[string]int64{}
+	for workspace, routes := range c.routes {
+		count[workspace] = 0
+		for _, r := range routes {
+			if r.down.Load() {
+				count[workspace]++
+			}
+		}
+	}
+	return count
 }
 
 // position returns how far the route to an endpoint has come, or what is stored of that if there is none.

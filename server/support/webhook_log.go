@@ -16,8 +16,8 @@ import (
 
 const (
 	// deliveryPage is how many entries of a delivery log are read at once, and scannedDeliveries how many at most for one page of a
-	// list.
-	deliveryPage, scannedDeliveries = 250, 1000
+	// list: about 50 ms.
+	deliveryPage, scannedDeliveries = 250, 50_000
 	// sweepEvery is how often a delivery log is cleared of what is old: what was delivered, after as long as the feed is kept, and what
 	// was not, after deadKept.
 	sweepEvery = time.Hour
@@ -36,7 +36,7 @@ func (s *Service) ListWebhookDeliveries(ctx context.Context, req *goodshipv1.Lis
 		return nil, orMissing(err, noEndpoint())
 	}
 	reply, before := &goodshipv1.ListWebhookDeliveriesResponse{}, string(p.after)
-	for scanned := 0; ; scanned += deliveryPage {
+	for scanned := deliveryPage; ; scanned += deliveryPage {
 		found, err := s.store.Deliveries(ctx, c.Workspace, req.WebhookEndpointId, before, deliveryPage)
 		if err != nil {
 			return nil, err
@@ -89,42 +89,62 @@ func (s *Service) ReplayWebhook(ctx context.Context, req *goodshipv1.ReplayWebho
 	return &goodshipv1.ReplayWebhookResponse{WebhookEndpoint: endpoint, ReplayedCount: count}, err
 }
 
-// replayDeliveries has single events sent again, each on its own, and returns how many.
+// replayDeliveries has single events sent again, each on its own, and those that are being tried, in their place, tried now. It
+// returns how many. The route knows what is being tried, and so begins again; what it sent and did not store by then comes once more.
 func (s *Service) replayDeliveries(ctx context.Context, req *goodshipv1.ReplayWebhookRequest) (int32, error) {
 	c, now := callerFrom(ctx), timestamppb.New(s.store.Now()) // a unit's may be ahead of it
 	result, err := s.update(ctx, c, once(c, req), func(tx store.Tx, _ Caller) (*storev1.Receipt, error) {
 		if _, err := tx.WebhookEndpoint(req.WebhookEndpointId); err != nil {
 			return nil, orMissing(err, noEndpoint())
 		}
-		receipt := &storev1.Receipt{}
+		receipt, retried := &storev1.Receipt{}, false
 		for _, id := range slices.Compact(slices.Sorted(slices.Values(req.DeliveryIds))) {
-			again, err := replayOne(tx, req.WebhookEndpointId, id, now)
+			p, err := parkedAgain(tx, req.WebhookEndpointId, id)
 			if err != nil {
 				return nil, err
 			}
-			if again {
-				receipt.Count++
+			if p == nil {
+				continue
 			}
+			d := p.Delivery
+			retried = retried || d.State == goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_RETRYING
+			d.State, d.TryCount, d.NextTryTime = goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_RETRYING, 0, now
+			if err := errors.Join(tx.PutDelivery(req.WebhookEndpointId, d), tx.PutParked(p)); err != nil {
+				return nil, err
+			}
+			receipt.Count++
 		}
-		return receipt, nil
+		if !retried {
+			return receipt, nil
+		}
+		progress, err := tx.WebhookProgress(req.WebhookEndpointId)
+		if err != nil {
+			return nil, err
+		}
+		progress.ReplayCount++
+		return receipt, tx.PutWebhookProgress(progress)
 	})
 	return result.Receipt.GetCount(), err
 }
 
-// replayOne has an event sent again, unless it is being tried, or gone.
-func replayOne(tx store.Tx, endpoint, id string, now *timestamppb.Timestamp) (bool, error) {
+// parkedAgain returns as what an event waits to be sent again: that it does already, its conversation with what waits behind it,
+// or it alone; nil if the event is gone.
+func parkedAgain(tx store.Tx, endpoint, id string) (*storev1.ParkedRecord, error) {
 	d, err := tx.Delivery(endpoint, id)
-	if err != nil || d.ConversationId == "" || d.WebhookId == "" || d.State == goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_RETRYING {
-		return false, orMissing(err, nil)
+	if err != nil || d.ConversationId == "" || d.WebhookId == "" {
+		return nil, orMissing(err, nil)
 	}
 	if _, err := tx.Conversation(d.ConversationId); err != nil && d.EventKind != kindRemoved {
-		return false, orMissing(err, nil)
+		return nil, orMissing(err, nil)
 	}
-	d.State, d.TryCount, d.NextTryTime = goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_RETRYING, 0, now
-	if err := tx.PutDelivery(endpoint, d); err != nil {
-		return false, err
+	p, err := tx.Parked(endpoint, d.ConversationId)
+	switch {
+	case err == nil && p.Delivery.GetId() == id:
+		return p, nil
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return nil, err
 	}
-	return true, tx.PutParked(&storev1.ParkedRecord{EndpointId: endpoint, ConversationId: id, Delivery: d})
+	return &storev1.ParkedRecord{EndpointId: endpoint, ConversationId: id, Delivery: d}, nil
 }
 
 // replaySince has everything since a time sent again: the endpoint's position moves back, and its route sees to the conversations that

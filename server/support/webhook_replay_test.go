@@ -15,6 +15,8 @@ import (
 	"github.com/goodship/goodship/server/faketime"
 	"github.com/goodship/goodship/server/support"
 	"github.com/goodship/goodship/server/webhook"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -312,4 +314,151 @@ func TestReplayWhileDisabled(t *testing.T) {
 	h.settled(e) // at once: it waits for no next try
 	equal(t, "what arrived", texts(r.arrived()[count:]), "1 2")
 	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:2]")
+}
+
+func replayOf(e *goodshipv1.WebhookEndpoint, deliveries ...*goodshipv1.WebhookDelivery) *goodshipv1.ReplayWebhookRequest {
+	req := &goodshipv1.ReplayWebhookRequest{WebhookEndpointId: e.Id}
+	for _, d := range deliveries {
+		req.DeliveryIds = append(req.DeliveryIds, d.Id)
+	}
+	return req
+}
+
+// An event that is being tried is tried now when it is replayed, in its place, and its tries begin anew.
+func TestRetryNow(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	r.answers(fails(always))
+	id := h.asks(kim, "1")
+	h.says(kim, id, "2")
+	h.tries(e, 1)
+	d := h.tries(e, 2)
+	replayed := do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, d))
+	equal(t, "replayed", replayed.ReplayedCount, 1)
+	h.until("it is tried now, and fails", func() bool { return len(r.arrived()) == 3 && h.deliveries(e)[0].TryCount == 1 })
+	d = h.deliveries(e)[0]
+	if pause := d.NextTryTime.AsTime().Sub(h.clock.Now()); pause <= 0 || pause > 6*time.Second {
+		t.Errorf("the next try is after %v, want that after the first", pause)
+	}
+	r.answers(nil)
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, d))
+	h.settled(e) // at once: it waits for no next try
+	equal(t, "what arrived", texts(r.arrived()), "1 1 1 1 2")
+	equal(t, "ids", r.arrived()[3].id, r.arrived()[0].id)
+	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:2]")
+}
+
+// What is replayed on its own and waits is tried now, too.
+func TestRetryNowOfAReplay(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	h.asks(kim, "1")
+	h.settled(e)
+	r.answers(fails(always))
+	d := h.deliveries(e)[0]
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, d))
+	h.tries(e, 1)
+	r.awaits(2)
+	h.until("it is noted", func() bool { return h.deliveries(e)[0].StatusCode == http.StatusInternalServerError })
+	r.answers(nil)
+	equal(t, "replayed", do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, d)).ReplayedCount, 1)
+	h.settled(e)
+	equal(t, "what arrived", texts(r.arrived()), "1 1 1")
+	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:1]")
+}
+
+// What is replayed while it is under way is not undone by how that ends.
+func TestRetryNowWhileItIsUnderWay(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	r.answers(fails(always))
+	h.asks(kim, "1")
+	first := h.tries(e, 1)
+	asked, release := make(chan struct{}), make(chan struct{})
+	r.answers(func(arrival) int {
+		asked <- struct{}{}
+		<-release
+		return http.StatusInternalServerError
+	})
+	h.clock.Jump(6 * time.Second)
+	<-asked
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, first))
+	r.answers(nil)
+	close(release)
+	h.settled(e) // the second try failed, and it waits for no third
+	equal(t, "tries since", h.deliveries(e)[0].TryCount, 1)
+}
+
+// An endpoint that is down and whose events are replayed is probed at once, and takes all of them if it is back.
+func TestRetryNowOfAnEndpointThatIsDown(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	h.Close()
+	log, reader := &journal{}, sdkmetric.NewManualReader()
+	h.how.Log, h.how.MeterProvider = slog.New(slog.NewTextHandler(log, nil)), sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	h.starts()
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	h.asks(kim, "1")
+	h.settled(e)
+	equal(t, "down", h.down(reader), "0")
+	r.answers(fails(always))
+	for i := range 6 {
+		p := person(fmt.Sprintf("customer/c%d", i))
+		h.knows(p)
+		h.asks(p, "1")
+	}
+	h.until("it is down", func() bool { return h.now(e).DownTime != nil })
+	for probe := range int32(8) {
+		h.untilWhile("the next probe", time.Minute, func() bool { return h.probes(e) > probe })
+	}
+	equal(t, "down", h.down(reader), "1")
+	var waiting []*goodshipv1.WebhookDelivery
+	for _, d := range h.deliveries(e) {
+		if d.State == goodshipv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_RETRYING {
+			waiting = append(waiting, d)
+		}
+	}
+	equal(t, "log tells", fmt.Sprint(log.says("takes nothing"), log.says("takes events again"), log.says("disabled")), "1 0 0")
+	r.answers(nil)
+	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, waiting...))
+	h.settled(e)
+	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:7]")
+	equal(t, "log tells", fmt.Sprint(log.says("takes nothing"), log.says("takes events again"), log.says("disabled")), "1 1 0")
+	if level, of := "level=WARN msg=\"a webhook endpoint takes nothing", "workspace="+h.workspace+" endpoint="+e.Id; log.says(level) != 1 || log.says(of) != 2 || log.says("127.0.0.1") > 0 {
+		t.Errorf("the log is %s", log.text.String())
+	}
+	r.answers(func(arrival) int { return http.StatusGone })
+	for i := range 6 {
+		h.asks(person(fmt.Sprintf("customer/c%d", i)), "2")
+	}
+	h.until("it is disabled", func() bool { return log.says("is disabled") > 0 })
+	h.until("nobody goes there", func() bool { return h.down(reader) == "" })
+	equal(t, "log tells", fmt.Sprint(log.says("takes nothing"), log.says("takes events again"), log.says("is disabled")), "1 1 1")
+}
+
+// down returns how many endpoints are measured as down.
+func (h *hooks) down(reader sdkmetric.Reader) string {
+	h.t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(h.t.Context(), &all); err != nil {
+		h.t.Fatal(err)
+	}
+	var found []int64
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if gauge, ok := m.Data.(metricdata.Gauge[int64]); ok && m.Name == "goodship.webhook.down" {
+				for _, p := range gauge.DataPoints {
+					found = append(found, p.Value)
+				}
+			}
+		}
+	}
+	return list(found)
 }

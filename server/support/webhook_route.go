@@ -50,8 +50,10 @@ type route struct {
 	wake          chan struct{}
 	// grown says that the feed may have grown, and changed that the endpoint did.
 	grown, changed atomic.Bool
-	// reached is the position up to which everything is done and stored, for others to read.
+	// reached is the position up to which everything is done and stored, and down whether the endpoint is, as it is stored; for others
+	// to read.
 	reached atomic.Int64
+	down    atomic.Bool
 
 	// What follows is the goroutine's.
 	endpoint *storev1.WebhookEndpointRecord
@@ -217,9 +219,9 @@ func (r *route) dispatch(ctx context.Context) {
 		if f.retry {
 			r.retries++
 		}
-		go func(to *goodshipv1.WebhookEndpoint, secrets [][]byte) {
-			r.landed <- r.fly(ctx, f, to, webhook.Message{URL: to.Uri, Secrets: secrets})
-		}(r.endpoint.WebhookEndpoint, liveSecrets(r.endpoint, r.courier.service.now()))
+		go func(to *goodshipv1.WebhookEndpoint, keys [][]byte) {
+			r.landed <- r.fly(ctx, f, to, webhook.Message{URL: to.Uri, Secrets: keys})
+		}(r.endpoint.WebhookEndpoint, signingKeys(r.endpoint, r.courier.service.now()))
 	}
 }
 

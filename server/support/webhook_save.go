@@ -45,7 +45,7 @@ func (r *route) save(ctx context.Context) error {
 		r.reached.Store(r.position)
 		return nil
 	}
-	progress := proto.CloneOf(r.progress)
+	progress, disabled := proto.CloneOf(r.progress), false
 	progress.Position = r.position
 	_, err := r.courier.service.store.Update(ctx, r.workspace, store.Once{}, func(tx store.Tx) (*storev1.Receipt, error) {
 		stored, err := tx.WebhookProgress(r.id)
@@ -55,7 +55,7 @@ func (r *route) save(ctx context.Context) error {
 		if stored.ReplayCount != progress.ReplayCount {
 			return nil, errStale
 		}
-		if err := r.disable(tx); err != nil {
+		if disabled, err = r.disable(tx); err != nil {
 			return nil, err
 		}
 		return nil, r.put(tx, progress)
@@ -66,7 +66,21 @@ func (r *route) save(ctx context.Context) error {
 	}
 	r.progress, r.unsaved, r.owes = progress, unsaved{}, false
 	r.reached.Store(r.position)
+	r.tell(disabled)
 	return nil
+}
+
+// tell tells once, when it is stored, that the endpoint is down, takes events again, or was disabled.
+func (r *route) tell(disabled bool) {
+	log, down := r.courier.log.With("workspace", r.workspace, "endpoint", r.id), r.isDown()
+	switch was := r.down.Swap(down); {
+	case disabled:
+		log.Warn("a webhook endpoint answered 410 and is disabled: nothing is sent to it until it is enabled again")
+	case down && !was:
+		log.Warn("a webhook endpoint takes nothing: it is probed, and what happens waits until it does")
+	case was && !down:
+		log.Info("a webhook endpoint takes events again")
+	}
 }
 
 // put stores what is unsaved.
@@ -95,24 +109,24 @@ func (r *route) put(tx store.Tx, progress *storev1.WebhookProgressRecord) error 
 	return tx.PutWebhookProgress(progress)
 }
 
-// disable disables the endpoint if it wants no more.
-func (r *route) disable(tx store.Tx) error {
+// disable disables the endpoint if it wants no more, and says whether it does.
+func (r *route) disable(tx store.Tx) (bool, error) {
 	if !r.unsaved.gone {
-		return nil
+		return false, nil
 	}
 	e, err := tx.WebhookEndpoint(r.id)
 	if err != nil {
-		return orMissing(err, errStale)
+		return false, orMissing(err, errStale)
 	}
 	if e.Version != r.endpoint.Version { // it may be another one that wants no more
-		return errStale
+		return false, errStale
 	}
 	w := e.WebhookEndpoint
 	w.State = goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_DISABLED
 	w.DisableReason = "The endpoint answered 410: it wants no more. What happens from then on is sent when it is enabled again."
 	w.UpdateTime = timestamppb.New(tx.Now())
 	e.Version++
-	return tx.PutWebhookEndpoint(e)
+	return true, tx.PutWebhookEndpoint(e)
 }
 
 // load reads how the route is stored. It returns errOver unless there is such an endpoint that is enabled.
@@ -131,6 +145,7 @@ func (r *route) load(ctx context.Context) error {
 	}
 	r.position, r.read, r.ended, r.careful, r.window = r.progress.Position, r.progress.Position, false, 0, nil
 	r.reached.Store(r.position)
+	r.down.Store(r.isDown())
 	r.lanes, r.replays, r.through = map[string]*lane{}, map[string]*storev1.ParkedRecord{}, map[string]int32{}
 	r.unsaved, r.owes, r.failing = unsaved{}, false, map[string]struct{}{}
 	r.flights, r.retries, r.landed = 0, 0, make(chan landing, maxFlights)

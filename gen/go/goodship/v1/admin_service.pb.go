@@ -1231,7 +1231,7 @@ type RotateWebhookSecretRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
 	WebhookEndpointId string `protobuf:"bytes,1,opt,name=webhook_endpoint_id,json=webhookEndpointId,proto3" json:"webhook_endpoint_id,omitempty"`
-	// How long the former secret goes on signing, 0 to 7 days; absent means 24 hours.
+	// How long the former secret goes on signing, 0 to 7 days; absent means 24 hours. 0 ends all former ones now.
 	ExpireAfter *durationpb.Duration `protobuf:"bytes,2,opt,name=expire_after,json=expireAfter,proto3" json:"expire_after,omitempty"`
 	// Makes the call safe to repeat: 1 to 64 printable ASCII characters, remembered for at least 24 hours. REST also takes
 	// the header `Idempotency-Key`.
@@ -1433,7 +1433,8 @@ type ListWebhookDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deliveries, newest first.
 	Deliveries []*WebhookDelivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one.
+	// For the next page; empty if this was the last. A page may be short, or empty, and still have a next one: of a state that few
+	// deliveries have, one looks at 50,000 entries of the log.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1562,7 +1563,9 @@ type ReplayWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint.
 	WebhookEndpoint *WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
-	// How many of the deliveries named are sent again; the others are being tried already, or their events are gone.
+	// How many of the deliveries named are sent again or, if they are RETRYING, tried now. Left out are those that are not in the
+	// log (a wrong id, another endpoint's, older than it reaches), that name no event (MISSED), and whose conversation was removed; one
+	// named twice counts once. 0 with `from_time`.
 	ReplayedCount int32 `protobuf:"varint,2,opt,name=replayed_count,json=replayedCount,proto3" json:"replayed_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

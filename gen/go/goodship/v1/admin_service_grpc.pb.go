@@ -79,13 +79,14 @@ type AdminServiceClient interface {
 	// Removes an endpoint with its secrets and its delivery log.
 	DeleteWebhookEndpoint(ctx context.Context, in *DeleteWebhookEndpointRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// Gives an endpoint a new secret, which is shown once, in this reply. Until `expire_after` has passed everything is signed with
-	// the former one too, so that receivers can change over.
+	// the former one too, so that receivers can change over; and so it is with one before that, until its own end. Three secrets sign
+	// at most (else LIMIT_REACHED).
 	RotateWebhookSecret(ctx context.Context, in *RotateWebhookSecretRequest, opts ...grpc.CallOption) (*RotateWebhookSecretResponse, error)
 	// Lists what was sent to an endpoint and is kept, newest first, without payloads: what was delivered in the last 8 days, what is
 	// being tried, and what was given up.
 	ListWebhookDeliveries(ctx context.Context, in *ListWebhookDeliveriesRequest, opts ...grpc.CallOption) (*ListWebhookDeliveriesResponse, error)
-	// Sends again: the deliveries named, or everything since a time as far as the feed reaches (else CURSOR_TOO_OLD). What is sent
-	// again has the same `webhook-id` as before.
+	// Sends again: the deliveries named, or everything since a time as far as the feed reaches (else CURSOR_TOO_OLD). A delivery named
+	// that is RETRYING is tried now, in its place, and its tries begin anew. What is sent again has the same `webhook-id` as before.
 	ReplayWebhook(ctx context.Context, in *ReplayWebhookRequest, opts ...grpc.CallOption) (*ReplayWebhookResponse, error)
 	// Lists what retention removed, newest first.
 	ListRemovals(ctx context.Context, in *ListRemovalsRequest, opts ...grpc.CallOption) (*ListRemovalsResponse, error)
@@ -318,13 +319,14 @@ type AdminServiceServer interface {
 	// Removes an endpoint with its secrets and its delivery log.
 	DeleteWebhookEndpoint(context.Context, *DeleteWebhookEndpointRequest) (*emptypb.Empty, error)
 	// Gives an endpoint a new secret, which is shown once, in this reply. Until `expire_after` has passed everything is signed with
-	// the former one too, so that receivers can change over.
+	// the former one too, so that receivers can change over; and so it is with one before that, until its own end. Three secrets sign
+	// at most (else LIMIT_REACHED).
 	RotateWebhookSecret(context.Context, *RotateWebhookSecretRequest) (*RotateWebhookSecretResponse, error)
 	// Lists what was sent to an endpoint and is kept, newest first, without payloads: what was delivered in the last 8 days, what is
 	// being tried, and what was given up.
 	ListWebhookDeliveries(context.Context, *ListWebhookDeliveriesRequest) (*ListWebhookDeliveriesResponse, error)
-	// Sends again: the deliveries named, or everything since a time as far as the feed reaches (else CURSOR_TOO_OLD). What is sent
-	// again has the same `webhook-id` as before.
+	// Sends again: the deliveries named, or everything since a time as far as the feed reaches (else CURSOR_TOO_OLD). A delivery named
+	// that is RETRYING is tried now, in its place, and its tries begin anew. What is sent again has the same `webhook-id` as before.
 	ReplayWebhook(context.Context, *ReplayWebhookRequest) (*ReplayWebhookResponse, error)
 	// Lists what retention removed, newest first.
 	ListRemovals(context.Context, *ListRemovalsRequest) (*ListRemovalsResponse, error)

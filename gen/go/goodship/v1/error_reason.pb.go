@@ -156,7 +156,7 @@ const (
 	ErrorReason_ERROR_REASON_NOT_THE_AUTHOR ErrorReason = 82
 	// FAILED_PRECONDITION. The rating is older than 24 hours and stays as it is.
 	ErrorReason_ERROR_REASON_RATING_FINAL ErrorReason = 83
-	// FAILED_PRECONDITION. A bound of the conversation, or of the customer, is reached. Metadata: `limit`.
+	// FAILED_PRECONDITION. A bound of the conversation, of the customer, or of webhooks, is reached. Metadata: `limit`.
 	ErrorReason_ERROR_REASON_LIMIT_REACHED ErrorReason = 84
 	// FAILED_PRECONDITION. A key cannot revoke itself, so that one with the scope ADMIN is left; use another.
 	ErrorReason_ERROR_REASON_KEY_REVOKES_ITSELF ErrorReason = 85

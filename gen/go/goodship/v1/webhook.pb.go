@@ -30,7 +30,7 @@ type WebhookView int32
 const (
 	// Not said; PUBLIC.
 	WebhookView_WEBHOOK_VIEW_UNSPECIFIED WebhookView = 0
-	// What the conversation's customer sees, and no more.
+	// What the conversation's customer sees, and `conversation_removed`; no more.
 	WebhookView_WEBHOOK_VIEW_PUBLIC WebhookView = 1
 	// What agents see. Notes are told of, and their texts are not in it.
 	WebhookView_WEBHOOK_VIEW_FULL WebhookView = 2
@@ -197,7 +197,7 @@ type WebhookEndpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `hook_` and 26 characters; made by the server; sorts by time of creation.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Where to: an https URI of at most 2,048 bytes that is on the open internet.
+	// Where to: an https URI of at most 2,048 bytes that is on the open internet, at port 443 or 80. Operators may allow more.
 	Uri string `protobuf:"bytes,2,opt,name=uri,proto3" json:"uri,omitempty"`
 	// How much it is told; unspecified means PUBLIC.
 	View WebhookView `protobuf:"varint,3,opt,name=view,proto3,enum=goodship.v1.WebhookView" json:"view,omitempty"`
@@ -221,7 +221,7 @@ type WebhookEndpoint struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the settings last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Until when the former secret signs too; absent if there is only one.
+	// Until when former secrets sign too, the last of them; absent if only the newest signs.
 	FormerSecretExpireTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=former_secret_expire_time,json=formerSecretExpireTime,proto3" json:"former_secret_expire_time,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache

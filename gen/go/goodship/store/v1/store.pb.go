@@ -1584,7 +1584,7 @@ type WebhookEndpointRecord struct {
 	WebhookEndpoint *v1.WebhookEndpoint `protobuf:"bytes,1,opt,name=webhook_endpoint,json=webhookEndpoint,proto3" json:"webhook_endpoint,omitempty"`
 	// Counts its changes: the etag.
 	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Its secrets, the newest first; at most 2.
+	// Its secrets, the newest first; at most 3.
 	Secrets       []*WebhookSecret `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1707,7 +1707,7 @@ type WebhookProgressRecord struct {
 	DownTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=down_time,json=downTime,proto3" json:"down_time,omitempty"`
 	// How many probes failed since then.
 	ProbeCount int32 `protobuf:"varint,4,opt,name=probe_count,json=probeCount,proto3" json:"probe_count,omitempty"`
-	// Counts the replays that moved the position back: whoever was further begins again.
+	// Counts the replays that changed what was stored of the way to it: who goes that way begins again.
 	ReplayCount int32 `protobuf:"varint,5,opt,name=replay_count,json=replayCount,proto3" json:"replay_count,omitempty"`
 	// Since when what was told is told again, also of the conversations that wait: that is still to be seen to. Absent if nothing is.
 	ReplayFromTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=replay_from_time,json=replayFromTime,proto3" json:"replay_from_time,omitempty"`
