@@ -5,6 +5,7 @@ import (
 	"github.com/goodship/goodship/server/faketime"
 	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -114,7 +115,7 @@ var rightRows = map[string]row{
 		return &goodshipv1.DeleteWebhookEndpointRequest{WebhookEndpointId: o.id}
 	}},
 	"RotateWebhookSecret": {callers: keepers, scope: admin, of: endpoint, call: func(_ caller, o object) proto.Message {
-		return &goodshipv1.RotateWebhookSecretRequest{WebhookEndpointId: o.id}
+		return &goodshipv1.RotateWebhookSecretRequest{WebhookEndpointId: o.id, ExpireAfter: durationpb.New(0)}
 	}},
 	"ListWebhookDeliveries": {callers: keepers, scope: admin, of: endpoint, call: func(_ caller, o object) proto.Message {
 		return &goodshipv1.ListWebhookDeliveriesRequest{WebhookEndpointId: o.id}
