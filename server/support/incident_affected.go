@@ -52,7 +52,7 @@ func (s *Service) AddAffectedCustomers(in grpc.ClientStreamingServer[goodshipv1.
 // behind returns a refusal that tells how many customers of a stream were taken before it.
 func behind(err error, received int32) error {
 	var f *fault.Fault
-	if errors.As(err, &f) {
+	if errors.As(err, &f) && received > 0 {
 		return f.With("received_count", strconv.Itoa(int(received)))
 	}
 	return err
