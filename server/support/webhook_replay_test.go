@@ -337,16 +337,17 @@ func TestRetryNow(t *testing.T) {
 	d := h.tries(e, 2)
 	replayed := do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, d))
 	equal(t, "replayed", replayed.ReplayedCount, 1)
-	h.until("it is tried now, and fails", func() bool { return len(r.arrived()) == 3 && h.deliveries(e)[0].TryCount == 1 })
+	h.until("it is tried now, and fails", func() bool { return h.deliveries(e)[0].TryCount == 1 })
 	d = h.deliveries(e)[0]
 	if pause := d.NextTryTime.AsTime().Sub(h.clock.Now()); pause <= 0 || pause > 6*time.Second {
 		t.Errorf("the next try is after %v, want that after the first", pause)
 	}
 	r.answers(nil)
+	before := len(r.arrived())
 	do[*goodshipv1.ReplayWebhookResponse](h.world, backend, replayOf(e, d))
 	h.settled(e) // at once: it waits for no next try
-	equal(t, "what arrived", texts(r.arrived()), "1 1 1 1 2")
-	equal(t, "ids", r.arrived()[3].id, r.arrived()[0].id)
+	equal(t, "what arrived", texts(r.arrived()[before:]), "1 2")
+	equal(t, "ids", r.arrived()[before].id, r.arrived()[0].id)
 	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:2]")
 }
 
