@@ -199,27 +199,26 @@ func (s *Service) ListCredits(ctx context.Context, req *goodshipv1.ListCreditsRe
 	return reply, err
 }
 
-// scannedCredits is how many credits are read at most for one page of a list.
-const scannedCredits = 10_000
+// creditReads is how often, and creditsAtOnce how many credits at least, the store is asked at most for one page of a list.
+const creditReads, creditsAtOnce = 10, 250
 
 // creditsOf returns a page of what the store's query finds and the request's other filters leave, and where the next one begins.
 func (s *Service) creditsOf(ctx context.Context, workspace string, q store.CreditQuery, req *goodshipv1.ListCreditsRequest, p page) (found []*storev1.CreditRecord, next string, err error) {
 	next = string(p.after)
-	for scanned := 0; scanned < scannedCredits; {
+	for range creditReads {
 		var records []*storev1.CreditRecord
-		if records, next, err = s.store.Credits(ctx, workspace, q, next, p.size); err != nil {
+		if records, next, err = s.store.Credits(ctx, workspace, q, next, max(p.size, creditsAtOnce)); err != nil {
 			return nil, "", err
 		}
-		scanned += len(records)
 		for i, r := range records {
 			if req.IncidentId != "" && r.Credit.IncidentId != req.IncidentId || req.Overdue && !r.Credit.Overdue {
 				continue
 			}
-			if found = append(found, r); len(found) == p.size && i < len(records)-1 {
+			if found = append(found, r); len(found) == p.size && (i < len(records)-1 || next != "") {
 				return found, r.Credit.Id, nil
 			}
 		}
-		if next == "" || len(found) == p.size {
+		if next == "" {
 			break
 		}
 	}

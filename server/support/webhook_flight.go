@@ -18,9 +18,11 @@ type flight struct {
 	// once more on its own.
 	delivery *goodshipv1.WebhookDelivery
 	replay   *storev1.ParkedRecord
-	// retry says that it counts as one of maxRetries, hurried that it is tried once although its time has not come, early that it is
-	// tried before that, and void that nobody asks for it any more.
-	retry, hurried, early, void bool
+	// ready is since when it may be sent, whatever its schedule says; zero if it goes by that.
+	ready time.Time
+	// retry says that it counts as one of maxRetries, early that it is tried before its time, and void that nobody asks for it any
+	// more.
+	retry, early, void bool
 	// sent is when it was sent off.
 	sent time.Time
 }
@@ -66,10 +68,10 @@ func again(l *lane, d *goodshipv1.WebhookDelivery) *flight {
 	return f
 }
 
-// due returns when it is time for an event, zero if that is now.
+// due returns when it is time for an event.
 func (f *flight) due() time.Time {
-	if f.hurried {
-		return time.Time{}
+	if !f.ready.IsZero() {
+		return f.ready
 	}
 	return f.nextTry()
 }

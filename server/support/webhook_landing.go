@@ -61,7 +61,11 @@ func (r *route) answered(l landing) {
 		r.done(f)
 		return
 	}
-	r.notTaken(f, l.outcome.RetryAfter)
+	if r.isDown() || !f.early {
+		r.notTaken(f, l.outcome.RetryAfter)
+	} else {
+		r.inVain()
+	}
 	full := f.replay == nil && f.lane.parked == nil && !r.mayPark()
 	switch {
 	case full && r.isDown(): // it stays where it is in the feed
@@ -148,14 +152,38 @@ func (r *route) done(f *flight) {
 // up notes that the endpoint took something. If it was down, what waits is tried once at once: it may have failed for that alone.
 func (r *route) up() {
 	clear(r.failing)
+	r.hurriedInVain = 0
 	if !r.isDown() {
 		return
 	}
-	r.progress.DownTime, r.progress.ProbeCount = nil, 0
+	r.progress.DownTime, r.progress.ProbeCount, r.progress.UpTime = nil, 0, timestamppb.New(r.now())
 	r.unsaved.progress = true
+	r.hurry()
+}
+
+// hurry has what waits and was last tried before the endpoint was back tried now.
+func (r *route) hurry() {
 	for _, l := range r.lanes {
-		if l.parked != nil && l.next != nil {
-			l.next.hurried = true
+		if l.parked != nil && l.next != nil && longAgo(l.next.delivery, r.progress.UpTime) {
+			l.next.ready = r.progress.UpTime.AsTime()
+		}
+	}
+}
+
+// longAgo says whether an event was last tried before a time, nil being none.
+func longAgo(d *goodshipv1.WebhookDelivery, t *timestamppb.Timestamp) bool {
+	return d != nil && t != nil && d.LastTryTime.AsTime().Before(t.AsTime())
+}
+
+// inVain notes that an event was not taken that was tried before its time, and has the others keep to theirs after many such.
+func (r *route) inVain() {
+	if r.hurriedInVain++; r.hurriedInVain < maxHurriedInVain {
+		return
+	}
+	r.progress.UpTime, r.unsaved.progress = nil, true
+	for _, l := range r.lanes {
+		if l.next != nil && l.next.delivery != nil {
+			l.next.ready = time.Time{}
 		}
 	}
 }

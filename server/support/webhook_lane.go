@@ -252,7 +252,7 @@ func (r *route) follow(ctx context.Context, l *lane) error {
 		for _, record := range records {
 			for _, e := range record.Events {
 				if e.Revision > revision && isTold(r.endpoint.WebhookEndpoint, e) {
-					l.next = &flight{told: told{conversation: l.conversation, revision: e.Revision}, lane: l, retry: true}
+					l.next = &flight{told: told{conversation: l.conversation, revision: e.Revision}, lane: l, ready: r.now(), retry: true}
 					return nil
 				}
 				revision = max(revision, e.Revision)

@@ -216,7 +216,13 @@ func (r *route) sweep(ctx context.Context) error {
 	if r.sweepBefore == "" {
 		r.sweepBefore = firstIDAt(deliveryPrefix, now.Add(-feedKept))
 	}
-	page, err := r.courier.service.store.Deliveries(ctx, r.workspace, r.id, r.sweepBefore, pruneSlice)
+	s := r.courier.service.store
+	page, err := s.Deliveries(ctx, r.workspace, r.id, r.sweepBefore, pruneSlice)
+	if errors.Is(err, store.ErrDataLoss) && s.Ready() == nil {
+		r.courier.log.Error("a delivery log cannot be read, and is not cleared of what is old", "workspace", r.workspace, "endpoint", r.id, "error", err)
+		r.sweepBefore, r.sweepAt = "", now.Add(sweepEvery)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

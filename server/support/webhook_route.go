@@ -17,6 +17,9 @@ const (
 	maxFlights, maxRetries = 8, 4
 	// maxWindow is how many entries of the feed a route is at work on.
 	maxWindow = 256
+	// maxHurriedInVain is how many events that wait are tried in vain, in a row, once an endpoint is back, before the others keep to
+	// their schedule.
+	maxHurriedInVain = 100
 	// slowAfter is for how long a request is under way before others overtake its conversation.
 	slowAfter = time.Second
 	// maxQueue is how many of these a conversation has before it goes by its log, so that one does not take the place of the others.
@@ -78,6 +81,8 @@ type route struct {
 	landed           chan landing
 	// failing are the conversations of which an event failed since one was delivered.
 	failing map[string]struct{}
+	// hurriedInVain is how many events in a row were not taken that were tried before their time, since the endpoint was back.
+	hurriedInVain int
 	// probeAt is when an endpoint that is down may be tried again, paused until when the store is left alone, and sweepAt when the
 	// delivery log is cleared of what is old.
 	probeAt, paused, sweepAt time.Time

@@ -150,10 +150,12 @@ func (r *route) load(ctx context.Context) error {
 	r.unsaved, r.owes, r.failing = unsaved{}, false, map[string]struct{}{}
 	r.flights, r.retries, r.landed = 0, 0, make(chan landing, maxFlights)
 	r.probeAt, r.sweepAt, r.sweepBefore = r.now(), r.now(), ""
-	if err = r.loadParked(ctx); err == nil {
-		err = r.rewind(ctx)
+	if err = r.loadParked(ctx); err != nil {
+		return err
 	}
-	return err
+	r.hurriedInVain = 0
+	r.hurry()
+	return r.rewind(ctx)
 }
 
 func (r *route) loadParked(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,96 @@ func TestWhatWaitsArrivesOnceItIsBack(t *testing.T) {
 	inOrder(t, r.arrived(), ids, []string{"1", "2"})
 	if took := h.clock.Now().Sub(back); took > 10*time.Minute {
 		t.Errorf("the next probe came after %v", took)
+	}
+}
+
+// That what waits is to be tried outlives the server.
+func TestWhatWaitsArrivesAfterARestart(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	r.answers(fails(always))
+	var ids []string
+	for i := range 8 {
+		p := person(fmt.Sprintf("customer/c%d", i))
+		h.knows(p)
+		ids = append(ids, h.asks(p, "1"))
+	}
+	for begin := h.clock.Now(); h.clock.Now().Sub(begin) < 24*time.Hour; {
+		before := h.probes(e)
+		h.untilWhile("the next probe", time.Minute, func() bool { return h.probes(e) > before })
+	}
+	release := make(chan struct{})
+	var taken atomic.Bool
+	r.answers(func(arrival) int { // one, and the others hang until the server is gone
+		if taken.Swap(true) {
+			<-release
+		}
+		return http.StatusNoContent
+	})
+	h.untilWhile("a probe is taken", time.Minute, func() bool { return h.states(e)["DELIVERED"] == 1 })
+	h.Close()
+	close(release)
+	r.answers(nil)
+	h.restarts()
+	h.settled(e) // with no time between
+	equal(t, "log", fmt.Sprint(h.states(e)), "map[DELIVERED:8]")
+	inOrder(t, r.arrived(), ids, []string{"1"})
+}
+
+// Events that always fail do not make an endpoint down again each time that it takes another one.
+func TestPoisonIsNoOutage(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	r.answers(fails(func(a arrival) bool { return a.Data.Event.GetMessageSent().Message.Text == "poison" }))
+	for i := range 6 {
+		p := person(fmt.Sprintf("customer/c%d", i))
+		h.knows(p)
+		h.asks(p, "poison")
+	}
+	h.until("it seems down, and all wait", func() bool { return h.now(e).DownTime != nil && h.states(e)["RETRYING"] == 6 })
+	good := h.asks(kim, "good")
+	h.untilWhile("the first good one arrives", time.Second, func() bool { return strings.Contains(texts(r.arrived()), "good") })
+	h.until("it is noted", func() bool { return h.now(e).BehindCount == 0 })
+	h.until("the others are tried once more", func() bool { return strings.Count(texts(r.arrived()), "poison") >= 12 })
+	h.says(kim, good, "2")
+	h.until("it arrives at once", func() bool { return h.now(e).BehindCount == 0 })
+}
+
+// An event whose next try is due comes before what was found after that in conversations that go by their log.
+func TestBusyConversationsDelayNoRetry(t *testing.T) {
+	t.Parallel()
+	h := newHooks(t)
+	r := newReceiver(t)
+	e, _ := h.endpoint(r, fullView, "message_sent")
+	r.answers(fails(always))
+	retried := h.asks(lou, "retried")
+	h.tries(e, 1)
+	h.switched(e, goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_DISABLED)
+	for i := range 6 {
+		p := person(fmt.Sprintf("customer/c%d", i))
+		h.knows(p)
+		id := h.asks(p, "0")
+		for n := range 150 {
+			h.says(p, id, fmt.Sprint(n+1))
+		}
+	}
+	var count atomic.Int32
+	r.answers(func(arrival) int {
+		if count.Add(1) == 100 {
+			h.clock.Jump(time.Minute) // now the retry is due
+		}
+		return http.StatusNoContent
+	})
+	h.switched(e, goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_ENABLED)
+	h.settled(e)
+	for i, a := range r.arrived()[1:] {
+		if a.Data.ConversationId == retried && (i < 99 || i > 200) {
+			t.Errorf("the retry is the %dth to arrive of %d", i+1, count.Load())
+		}
 	}
 }
 

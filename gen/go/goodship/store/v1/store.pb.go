@@ -1711,8 +1711,10 @@ type WebhookProgressRecord struct {
 	ReplayCount int32 `protobuf:"varint,5,opt,name=replay_count,json=replayCount,proto3" json:"replay_count,omitempty"`
 	// Since when what was told is told again, also of the conversations that wait: that is still to be seen to. Absent if nothing is.
 	ReplayFromTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=replay_from_time,json=replayFromTime,proto3" json:"replay_from_time,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// When it last took an event after it was down: what was last tried before that is tried once more, whatever its schedule says.
+	UpTime        *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=up_time,json=upTime,proto3" json:"up_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WebhookProgressRecord) Reset() {
@@ -1783,6 +1785,13 @@ func (x *WebhookProgressRecord) GetReplayCount() int32 {
 func (x *WebhookProgressRecord) GetReplayFromTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ReplayFromTime
+	}
+	return nil
+}
+
+func (x *WebhookProgressRecord) GetUpTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpTime
 	}
 	return nil
 }
@@ -2067,7 +2076,7 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\rWebhookSecret\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\tR\x06secret\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x97\x02\n" +
+	"expireTime\"\xcc\x02\n" +
 	"\x15WebhookProgressRecord\x12\x1f\n" +
 	"\vendpoint_id\x18\x01 \x01(\tR\n" +
 	"endpointId\x12\x1a\n" +
@@ -2076,7 +2085,8 @@ const file_goodship_store_v1_store_proto_rawDesc = "" +
 	"\vprobe_count\x18\x04 \x01(\x05R\n" +
 	"probeCount\x12!\n" +
 	"\freplay_count\x18\x05 \x01(\x05R\vreplayCount\x12D\n" +
-	"\x10replay_from_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0ereplayFromTime\"\xae\x01\n" +
+	"\x10replay_from_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0ereplayFromTime\x123\n" +
+	"\aup_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06upTime\"\xae\x01\n" +
 	"\fParkedRecord\x12\x1f\n" +
 	"\vendpoint_id\x18\x01 \x01(\tR\n" +
 	"endpointId\x12'\n" +
@@ -2196,14 +2206,15 @@ var file_goodship_store_v1_store_proto_depIdxs = []int32{
 	29, // 41: goodship.store.v1.WebhookSecret.expire_time:type_name -> google.protobuf.Timestamp
 	29, // 42: goodship.store.v1.WebhookProgressRecord.down_time:type_name -> google.protobuf.Timestamp
 	29, // 43: goodship.store.v1.WebhookProgressRecord.replay_from_time:type_name -> google.protobuf.Timestamp
-	46, // 44: goodship.store.v1.ParkedRecord.delivery:type_name -> goodship.v1.WebhookDelivery
-	47, // 45: goodship.store.v1.ErasureRecord.erasure:type_name -> goodship.v1.Erasure
-	48, // 46: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	29, // 44: goodship.store.v1.WebhookProgressRecord.up_time:type_name -> google.protobuf.Timestamp
+	46, // 45: goodship.store.v1.ParkedRecord.delivery:type_name -> goodship.v1.WebhookDelivery
+	47, // 46: goodship.store.v1.ErasureRecord.erasure:type_name -> goodship.v1.Erasure
+	48, // 47: goodship.store.v1.Head.PersonasEntry.value:type_name -> goodship.v1.Persona
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_goodship_store_v1_store_proto_init() }
