@@ -20,8 +20,9 @@ type amount struct {
 }
 
 var (
-	// numeral is digits with separators, or in groups of three with spaces; two of them with a dash are a range.
-	numeral = regexp.MustCompile(`(?:\p{Nd}{1,3}(?:\p{Zs}\p{Nd}{3})+(?:[.,٫]\p{Nd}+)?\b|\p{Nd}+(?:[.,'’٫٬]\p{Nd}+)*)(?:[-–]\p{Nd}[\p{Nd}.,]*)?`)
+	// numeral is digits with separators, or in groups of three with spaces; two of them with a dash are a range. Other
+	// numbers are part of it: `5 ½`, `⑤`.
+	numeral = regexp.MustCompile(`(?:\p{Nd}{1,3}(?:\p{Zs}\p{Nd}{3})+(?:[.,٫]\p{Nd}+)?\b|\p{Nd}+(?:[.,'’٫٬]\p{Nd}+)*)(?:[-–]\p{Nd}[\p{Nd}.,]*)?(?:\p{Zs}*\p{No}[\p{Nd}\p{No}]*)?|\p{No}[\p{Nd}\p{No}]*`)
 	// before and after are a sign or a word beside a number: `EUR 5`, `US$5`, `5-euro`, `5,– €`, `5 (EUR)`.
 	before = regexp.MustCompile(`(\p{Latin}*\p{Sc}|\p{Latin}+|[%％٪])(` + between + `)$`)
 	after  = regexp.MustCompile(`^(?:[.,][-–—])?(` + between + `)(\p{Latin}*\p{Sc}|[円元]|(?i:per cent|pour cent|por ciento|por cento|basis points?)|\p{Latin}+|[%％٪])`)
@@ -81,9 +82,13 @@ func (n reading) markBefore(from int) (m *mark, begin, end int) {
 	return m, from + at[2], n.end
 }
 
-// markAfter returns the mark that stands after the number. One that stands at the next number belongs to that.
+// markAfter returns the mark that stands after the number, or after what multiplies it. One that stands at the next number belongs to that.
 func (n reading) markAfter() (m *mark, begin, end int) {
-	rest := n.text[n.end:]
+	end = n.end
+	if at := multiplier.FindStringSubmatchIndex(n.text[end:]); at != nil {
+		end += at[3]
+	}
+	rest := n.text[end:]
 	at := after.FindStringSubmatchIndex(rest)
 	if at == nil {
 		return nil, 0, 0
@@ -92,12 +97,15 @@ func (n reading) markAfter() (m *mark, begin, end int) {
 	if unicode.IsDigit(next) {
 		return nil, 0, 0
 	}
-	return n.markOf(rest[at[4]:at[5]]), n.begin, n.end + at[5]
+	return n.markOf(rest[at[4]:at[5]]), n.begin, end + at[5]
 }
 
 // touched reports whether something makes another amount of the number and its mark, which are from begin to end.
 func (n reading) touched(begin, end int) bool {
-	if leading.MatchString(n.text[max(0, n.begin-window):n.begin]) || minus.MatchString(n.text[max(0, begin-window):begin]) {
+	if leading.MatchString(n.text[max(0, n.begin-window):n.begin]) || leadingMark.MatchString(n.text[max(0, begin-window):begin]) {
+		return true
+	}
+	if multiplier.MatchString(n.text[begin:]) || multiplier.MatchString(n.text[n.end:]) {
 		return true
 	}
 	word := suffix.FindString(n.text[end:])
@@ -105,34 +113,43 @@ func (n reading) touched(begin, end int) bool {
 }
 
 const (
-	// minuses are dashes that are no hyphens.
-	minuses = `(?:^|\P{L})[-‐‑‒–−－]`
-	// leads and trails are what makes another amount of one that it stands beside: `5 -`, `1.`, `k`, a field.
-	leads  = `(?:\p{Nd}(?:[.,'’٫٬]+|[\t\p{Zs}\p{Cf}\p{Pd}−]*)|[` + gap + place + `]|` + minuses + `)`
-	trails = `\p{Cf}*[\p{Nd}\p{Lu}\p{Ll}` + gap + place + `]`
+	// digits are what a number may begin or end with, blanks what may stand between it and what changes it.
+	digits = `\p{Nd}\p{No}`
+	blanks = `[\t\p{Zs}\p{Cf}]*`
+	// times stands between two factors.
+	times = blanks + `[xX×*]` + blanks
+	// changes are what makes another amount of one even in front of its mark: dashes that are no hyphens, and a factor.
+	changes = `(?:(?:^|\P{L})[-‐‑‒–−－]|[` + digits + gap + `]` + times + `)`
+	// multiplies is a word or a letter that multiplies the number in front of it, also on the next line.
+	multiplies = `((?:[-‐‑]|` + blanks + `(?:\r?\n` + blanks + `)?)(?i:millions?|thousands?|billions?|mio|mrd|tsd|bn|k|m)\.?)(?:\P{Latin}|$)`
+	// leads and trails are what makes another amount of one that it stands beside: `5 -`, `1.`, `k`, `million`, a field.
+	leads  = `(?:[` + digits + `](?:[.,'’٫٬]+|[\t\p{Zs}\p{Cf}\p{Pd}−]*)|[` + gap + place + `]|` + changes + `)`
+	trails = `(?:\p{Cf}*[` + digits + `\p{Lu}\p{Ll}` + gap + place + `]|` + times + `[` + digits + gap + `]|` + multiplies + `)`
 )
 
 var (
-	minus    = regexp.MustCompile(minuses + `$`)
-	leading  = regexp.MustCompile(leads + `$`)
-	trailing = regexp.MustCompile(`^` + trails)
+	leadingMark = regexp.MustCompile(changes + `$`)
+	leading     = regexp.MustCompile(leads + `$`)
+	trailing    = regexp.MustCompile(`^` + trails)
+	multiplier  = regexp.MustCompile(`^` + multiplies)
 	// touching is something like that beside the credit.
 	touching = regexp.MustCompile(leads + place + `|` + place + trails)
 )
 
 // values returns what a number may mean, as decimals without needless zeros. Three digits behind the only separator are a group,
-// `1,000` is 1000; where the credit has three decimals, it may be 1 as well. What a range means is none.
+// `1,000` is 1000; where the credit has three decimals, it may be 1 as well. What a range or another number than of
+// decimal digits means is none.
 func values(numeral string, c *goodshipv1.CreditAmount) []string {
 	s := strings.Map(plain, numeral)
-	digits := strings.NewReplacer(".", "", ",", "")
+	separators := strings.NewReplacer(".", "", ",", "")
 	if whole, fraction, ok := strings.Cut(s, "٫"); ok {
-		return []string{decimal(digits.Replace(whole), fraction)}
+		return []string{decimal(separators.Replace(whole), fraction)}
 	}
 	last := strings.LastIndexAny(s, ".,")
 	if last < 0 {
 		return []string{decimal(s, "")}
 	}
-	whole, fraction := digits.Replace(s[:last]), s[last+1:]
+	whole, fraction := separators.Replace(s[:last]), s[last+1:]
 	if strings.Count(s, s[last:last+1]) > 1 {
 		return []string{decimal(whole+fraction, "")}
 	}

@@ -143,7 +143,7 @@ func (t Template) checkCredit(f Facts, text string) []Violation {
 		all = append(all, refused("It does not say the credit. Write {credit}, which stands for “%s”.", Words(f.Credit)))
 	}
 	if touching.MatchString(text) {
-		all = append(all, refused("A digit, a minus, a letter or another field beside {credit} would read as part of its amount. Put words between them, or a space behind it."))
+		all = append(all, refused("A digit, a minus, a factor, a letter, a word like “million” or another field beside {credit} would read as part of its amount. Put other words between them, or a space behind it."))
 	}
 	return all
 }

@@ -49,6 +49,7 @@ func TestWhatEveryApologySays(t *testing.T) {
 		"7\n{credit}-voucher" + rest:        "",
 		"{device} {credit}" + rest:          "",
 		"({credit})" + rest:                 "",
+		"{credit}, millions of you" + rest:  "",
 		// Fields.
 		"{credit} {nothing}" + rest: "No customer has the attribute",
 		"{credit} {plan}" + rest:    "{plan} has no value for",
@@ -68,6 +69,7 @@ func TestWhatTouchesTheCredit(t *testing.T) {
 		"1{credit}", "1.{credit}", "1,{credit}", "٥{credit}", "5 {credit}", "5\u00a0{credit}", "5-{credit}", "5 – {credit}", "on {settle_by} {credit}",
 		"-{credit}", "you get −{credit}", "{device}{credit}", "{contact}{credit}",
 		"{credit}0", "{credit}٠", "{credit}\u200b0", "{credit}k", "{credit}Mio.", "{credit}{device}", "{credit}{credit}", "{credit}, {credit}0",
+		"½{credit}", "{credit}½", "3x {credit}", "{device} × {credit}", "{credit} * 3", "{credit} million", "{credit}\nk",
 	} {
 		if got := checked(t, facts(), text+" "+rest); !begin(got, "A digit, a minus, a") {
 			t.Errorf("%s: got %s", text, got)
@@ -199,11 +201,13 @@ func TestAmountsInAText(t *testing.T) {
 	for text, want := range map[string]string{
 		"right": "5.00 EUR|5 EUR|EUR 5|EUR5|5EUR|€5|€ 5|5€|5 €|5,00 €|5.00 €|€5.00|5 euros|5 Euro|5 eur|5,- €|5,– €|€5,-|5-euro voucher|5.0 EUR|05 EUR|" +
 			"٥ €|٥٫٠٠ €|５€|𝟝€|+5 €|(5 €)|you get 5 EUR. 2 days later|you get 5 EUR 2 days later|in 2026 €5|500 cents|5 EUR!|until 7/3, 5 EUR|返金5€です|返金5 EURを|5 EUR at https://example.com/a%20b|" +
-			"EUR: 5|5 (EUR)|5\nEUR|EUR +5|Credit – 5 EUR|a credit-5 EUR",
+			"EUR: 5|5 (EUR)|5\nEUR|EUR +5|Credit – 5 EUR|a credit-5 EUR|" +
+			"5 EUR, thousands of you|5 EUR. Many thanks|5 EUR may help|5 EUR\n\nM. Smith|on 3\n* 5 EUR\n* 2 days|max 5 EUR|5 million of you get 5 EUR",
 		"wrong": "6 EUR|50 EUR|5.01 EUR|5,50 €|€50|€5.5|$5|5 USD|USD 5|5 dollars|US$5|£5|5 £|¥5|5 pounds|5 CHF|5 kr|4–5 €|5–10 €|€5-10|€5k|€5m|5 %|100% sure|12.5 percent|" +
 			"5 per cent|%50|500 basis points|5000 €|5 000 €|5.000 EUR and 5,000.00 EUR|1'000 EUR|€1,234.56|0,005 EUR|0.005 EUR|5 cents|٦ €|５０€|6,- €|6-euro|5 EUR and 6 EUR|EUR 5 and 6 USD|EUR 6 EUR 5|50€|6 ₾|Sorry: 99,9 Prozent|" +
 			"EUR: 50|50 (EUR)|50\nEUR|EUR\u00a0\n50|EUR (50)|50 – EUR|返金EUR50|RUB 50|٥٠٪|50 ٪|50 por cento|" +
-			"-5 EUR|−5 EUR|EUR -5|€-5|-€5|get –5 €|1 5 EUR|3 – 5 EUR|5€k|5,000 EUR|5.000 EUR|€5,000|5٫000 EUR and 5٬000 EUR|0.500 EUR",
+			"-5 EUR|−5 EUR|EUR -5|€-5|-€5|get –5 €|1 5 EUR|3 – 5 EUR|5€k|5,000 EUR|5.000 EUR|€5,000|5٫000 EUR and 5٬000 EUR|0.500 EUR|" +
+			"€5 million|€5 thousand|5 million EUR|5-million-euro voucher|5 Mio. €|5m €|5k€|k€ 5|5 EUR k|5 EUR\nmillion|5 billion円|€5 ½|5½ €|5²€|⑤€|½ 5 EUR|5 EUR½|3x 5 EUR|3 × 5 EUR|3*€5|½ × 5 EUR|5 EUR x 3",
 		"nothing": "|5|5 of us|in 2026|5 minutes|24/7|call 030 5550|5 servers in Europe|5 try|all 5|try 5 times|the top 5|cup 5|ALL 3 films|TOP 10|CUP 2026|€|EUR|a euro|no % here|no % 5 here|100 percentage|5 centuries|https://example.com/%20|" +
 			"Version 5.00|12:30|Fr 5.12.|five euros",
 	} {
@@ -284,6 +288,7 @@ func TestAmountsBesideFields(t *testing.T) {
 			t.Errorf("%s: got %s", text, got)
 		}
 	}
+	equal(t, "of a field's number", strings.Contains(checked(t, facts(), "{device} x 5 EUR"+rest), "is not the"), true)
 	equal(t, "apart", checked(t, facts(), "{device} 5 EUR {device}"+rest), "")
 	equal(t, "at the sign", checked(t, facts(), "{device}€5, {credit}"+rest), "")
 }
