@@ -151,8 +151,19 @@ func NewBackupReader(r io.Reader) (*BackupReader, error) {
 }
 
 // Next returns the next entry. At the end it returns io.EOF, but only if the backup is whole and undamaged; nothing of a
-// backup may be used before.
+// backup may be used before. It passes over request ids that are hashed without a key: nothing matches them any more, and anybody
+// can make such hashes.
 func (b *BackupReader) Next() (*storev1.BackupEntry, error) {
+	for {
+		e, err := b.next()
+		if err != nil || e.GetOnce() == nil || b.hasRequestKey() {
+			return e, err
+		}
+	}
+}
+
+// next returns the next entry, whatever it is.
+func (b *BackupReader) next() (*storev1.BackupEntry, error) {
 	sum := b.digest.Sum(nil)
 	kind, payload, err := b.frame()
 	switch {
@@ -171,14 +182,15 @@ func (b *BackupReader) Next() (*storev1.BackupEntry, error) {
 	return e, nil
 }
 
-// RequestKey returns the key under which the backup remembers request ids; a new one if it is from before there were keys, when what
-// it remembers is not known any more.
+// RequestKey returns the key under which the backup remembers request ids; a new one if it is from before there were keys.
 func (b *BackupReader) RequestKey() []byte {
-	if key := b.header.GetRequestKey(); len(key) == KeySize {
-		return key
+	if b.hasRequestKey() {
+		return b.header.GetRequestKey()
 	}
 	return NewKey()
 }
+
+func (b *BackupReader) hasRequestKey() bool { return len(b.header.GetRequestKey()) == KeySize }
 
 // Clock returns the time of the newest unit in the backup. It is known once Next has returned io.EOF.
 func (b *BackupReader) Clock() time.Time { return b.clock }

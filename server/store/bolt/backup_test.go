@@ -90,6 +90,56 @@ func TestRestore(t *testing.T) {
 	mustBeSound(t, restored)
 }
 
+// TestRestoreWithoutRequestKey restores a backup from before request ids had a key: everything is there but those, which nothing
+// would match.
+func TestRestoreWithoutRequestKey(t *testing.T) {
+	t.Parallel()
+	st := mustOpen(t, tempFile(t), bolt.Options{})
+	mustUpdate(t, st, plant)
+	requests := []store.Once{
+		{RequestID: "request"},
+		{RequestID: "request", Conversation: "conv"},
+		{RequestID: "credit", Conversation: "conv", Forever: true},
+	}
+	for _, once := range requests {
+		replayed(t, st, once)
+	}
+	restored := mustRestore(t, withoutRequestKey(t, mustBackup(t, st)))
+	mustBeSound(t, restored)
+	if head, err := restored.Conversation(t.Context(), workspace, "conv"); err != nil || head.GetConversation().GetRevision() != 2 {
+		t.Errorf("got head %v, %v", head, err)
+	}
+	for _, once := range requests {
+		if replayed(t, restored, once) {
+			t.Errorf("%+v: its hash is there", once)
+		}
+	}
+}
+
+// withoutRequestKey makes of a backup one from before request ids had a key.
+func withoutRequestKey(t *testing.T, backup []byte) []byte {
+	t.Helper()
+	var older bytes.Buffer
+	in, err := store.NewBackupReader(bytes.NewReader(backup))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := store.NewBackupWriter(&older, "epoch", nil)
+	for err == nil {
+		var e *storev1.BackupEntry
+		if e, err = in.Next(); err == nil {
+			err = out.Write(e)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if err := out.Close(in.Clock()); err != nil {
+		t.Fatal(err)
+	}
+	return older.Bytes()
+}
+
 // furnishMuch adds a conversation that a backup reads in several slices.
 func furnishMuch(t *testing.T, st store.Store) {
 	t.Helper()

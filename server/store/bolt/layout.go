@@ -65,8 +65,10 @@ func hasTables(tx *bbolt.Tx, names []string) bool {
 }
 
 // upgrade brings a file of an older layout to that of today, in one step. An older server refuses it from then on, since it would take
-// what it does not know for damage. Layout 2 had an index of the erasures that run, and remembered request ids by hashes that
-// anybody can make: those are forgotten.
+// what it does not know for damage. Layout 2 had an index of the erasures that run. Layouts 1 and 2 remembered request ids by hashes
+// that anybody can make. They are all forgotten, credits' too: a call that is repeated over the upgrade takes effect again. Those that
+// stand under their hash are dropped here. Those in conversations match nothing any more, and stay until they have expired and an
+// append with a request id, or Compact, drops them.
 func upgrade(db *bbolt.DB, about *storev1.BoltStore) error {
 	if about.GetLayout() == layout {
 		return nil

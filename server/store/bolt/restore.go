@@ -25,7 +25,8 @@ const (
 
 // Restore makes a store of a backup, in a file that must not exist. The file is there once all of the backup was read and
 // verified, or not at all. It begins a new epoch, with another sealing key: tokens and cursors of the store that the backup was
-// taken from are refused, since it may have gone on after the backup. Request ids are known on.
+// taken from are refused, since it may have gone on after the backup. Request ids are known on, unless the backup is from before
+// they had a key: those are forgotten, credits' too.
 func Restore(path string, r io.Reader) error {
 	if err := restore(path, r); err != nil {
 		return fmt.Errorf("store/bolt: restore %s: %w", path, err)

@@ -13,11 +13,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// restoredFrom restores a backup of workspace w with these entries.
-func restoredFrom(t *testing.T, entries []*storev1.BackupEntry) *Store {
+// restoredFrom restores a backup of workspace w with these entries, and with a key of request ids or none.
+func restoredFrom(t *testing.T, requestKey []byte, entries []*storev1.BackupEntry) *Store {
 	t.Helper()
 	var backup bytes.Buffer
-	out, err := store.NewBackupWriter(&backup, "epoch", store.NewKey())
+	out, err := store.NewBackupWriter(&backup, "epoch", requestKey)
 	for _, e := range entries {
 		if err == nil {
 			err = out.Write(e)
@@ -50,7 +50,7 @@ func TestRestoreTakesBack(t *testing.T) {
 		if gone.GetConversationId() != "" {
 			taken = append(taken, &storev1.BackupEntry{WorkspaceId: "w", Object: &storev1.BackupEntry_Feed{Feed: removal}})
 		}
-		s, ctx := restoredFrom(t, taken), t.Context()
+		s, ctx := restoredFrom(t, store.NewKey(), taken), t.Context()
 		_, err1 := s.Conversation(ctx, "w", "c")
 		_, err2 := s.CustomerByKey(ctx, "w", "k")
 		parked, err3 := s.Parked(ctx, "w", "x", "", 9)
@@ -71,6 +71,33 @@ func TestRestoreTakesBack(t *testing.T) {
 			if is.gone != is.wants {
 				t.Errorf("%v: %s gone: got %v", gone, is.what, is.gone)
 			}
+		}
+	}
+}
+
+// TestRestoreWithoutRequestKey restores a backup from before request ids had a key: everything is there but those, which nothing
+// would match.
+func TestRestoreWithoutRequestKey(t *testing.T) {
+	before := furnished(t)
+	for _, once := range []store.Once{{RequestID: "request", Conversation: "c"}, {RequestID: "credit", Forever: true}} {
+		if _, err := before.Update(t.Context(), "w", once, func(store.Tx) (*storev1.Receipt, error) { return &storev1.Receipt{}, nil }); err != nil {
+			t.Fatalf("Update: %v", err)
+		}
+	}
+	entries, err := before.workspaces["w"].backup("w", time.Now())
+	if err != nil {
+		t.Fatalf("backup: %v", err)
+	}
+	for _, is := range []struct {
+		requestKey []byte
+		remembered int
+	}{{nil, 0}, {store.NewKey(), len(before.workspaces["w"].once)}} {
+		s := restoredFrom(t, is.requestKey, entries)
+		if got := len(s.workspaces["w"].once); got != is.remembered {
+			t.Errorf("with a key of %d bytes: got %d request ids, want %d", len(is.requestKey), got, is.remembered)
+		}
+		if _, err := s.Conversation(t.Context(), "w", "c"); err != nil {
+			t.Errorf("Conversation: %v", err)
 		}
 	}
 }
