@@ -250,7 +250,7 @@ type BackupHeader struct {
 	Format int32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// The epoch of the store that it was taken from.
 	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The key under which its request ids are remembered: what is restored knows them on.
+	// The key under which its request ids are remembered: what is restored knows them on. Without one they are left out.
 	RequestKey    []byte `protobuf:"bytes,3,opt,name=request_key,json=requestKey,proto3" json:"request_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
