@@ -2,7 +2,10 @@ package support_test
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -269,17 +272,43 @@ func TestHostileEndpointsDelayNoOther(t *testing.T) {
 		return http.StatusNoContent
 	})
 	breaks.answers(fails(always))
+	private := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
+	defer private.Close()
+	redirects := httptest.NewServer(http.RedirectHandler(private.URL, http.StatusTemporaryRedirect))
+	defer redirects.Close()
+	floods := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write(make([]byte, 10<<20))
+	}))
+	defer floods.Close()
+	badTLS := httptest.NewUnstartedServer(http.NotFoundHandler())
+	badTLS.Config.ErrorLog = log.New(io.Discard, "", 0)
+	badTLS.StartTLS()
+	defer badTLS.Close()
 	toHanging, _ := h.endpoint(hangs, fullView)
-	h.endpoint(breaks, fullView)
+	hostile := map[string]*goodshipv1.WebhookEndpoint{"breaks": nil, "redirects": nil, "floods": nil, "bad TLS": nil}
+	hostile["breaks"], _ = h.endpoint(breaks, fullView)
+	hostile["redirects"], _ = h.endpoint(&receiver{Server: redirects}, fullView)
+	hostile["floods"], _ = h.endpoint(&receiver{Server: floods}, fullView)
+	hostile["bad TLS"], _ = h.endpoint(&receiver{Server: badTLS}, fullView)
 	toGood, _ := h.endpoint(good, fullView)
 	for i := range 30 {
 		p := person(fmt.Sprintf("customer/c%d", i))
 		h.knows(p)
 		h.asks(p, "Ahoy")
 	}
-	h.settled(toGood)
+	h.settled(toGood) // without a moment passing
 	equal(t, "what arrived", len(good.arrived()), 90)
+	for _, d := range h.deliveries(toGood) {
+		if lag := d.LastTryTime.AsTime().Sub(d.EventTime.AsTime()); d.TryCount != 1 || lag > time.Second {
+			t.Errorf("the good endpoint's lag is %v after %d tries", lag, d.TryCount)
+		}
+	}
 	if h.now(toHanging).BehindCount == 0 || len(hangs.arrived()) > 0 {
 		t.Error("the endpoint that hangs was told all")
+	}
+	for name, e := range hostile {
+		h.until(name+" is down", func() bool { return h.now(e).DownTime != nil })
+		equal(t, "delivered to the one that "+name, h.states(e)["DELIVERED"], 0)
 	}
 }

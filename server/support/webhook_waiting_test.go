@@ -31,13 +31,9 @@ func TestWhatWaitsArrivesOnceItIsBack(t *testing.T) {
 		h.untilWhile("the next probe", time.Minute, func() bool { return h.probes(e) > before })
 	}
 	r.answers(nil)
-	back := h.clock.Now()
 	h.untilWhile("a probe is taken", time.Minute, func() bool { return h.now(e).DownTime == nil })
 	h.settled(e) // with no time between
 	inOrder(t, r.arrived(), ids, []string{"1", "2"})
-	if took := h.clock.Now().Sub(back); took > 10*time.Minute {
-		t.Errorf("the next probe came after %v", took)
-	}
 }
 
 // That what waits is to be tried outlives the server.
