@@ -77,3 +77,6 @@ func WriteSomeApologies(s *Service, ctx context.Context) time.Duration {
 
 // SetMaxParked has the routes to endpoints that are made from now on park at most so many conversations.
 func SetMaxParked(s *Service, n int) { s.courier.maxParked = n }
+
+// BatchRecords is how many entries of a feed are read at once.
+const BatchRecords = batchRecords

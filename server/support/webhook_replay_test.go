@@ -234,7 +234,7 @@ func TestTriedAndThenRemoved(t *testing.T) {
 	h.tries(e, 1)
 	h.switched(e, goodshipv1.WebhookEndpointState_WEBHOOK_ENDPOINT_STATE_DISABLED)
 	other := h.asks(lou, "0")
-	for i := range 400 { // so that the retry comes before the removal is read
+	for i := range 2 * support.BatchRecords { // so that the retry comes before the removal is read
 		h.says(lou, other, fmt.Sprint(i+1))
 	}
 	h.erases(kim)

@@ -106,7 +106,7 @@ func TestBusyConversationsDelayNoRetry(t *testing.T) {
 		p := person(fmt.Sprintf("customer/c%d", i))
 		h.knows(p)
 		id := h.asks(p, "0")
-		for n := range 150 {
+		for n := range 60 {
 			h.says(p, id, fmt.Sprint(n+1))
 		}
 	}
