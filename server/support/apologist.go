@@ -20,9 +20,9 @@ const (
 	// apologiesPerSecond is how many apologies are written a second, unless it was said otherwise.
 	apologiesPerSecond = 500
 	// apologyTurns is into how many turns a second of writing is cut, and apologiesAtOnce how many a turn has at most, so that live calls
-	// wait for few apologies at once: without it they waited eleven times as long where the rate had no bound (bench, apologies).
-	apologyTurns    = 20
-	apologiesAtOnce = 32
+	// wait for few apologies at once: without it they waited eleven times as long where the rate had no bound, now twice (bench, apologies).
+	apologyTurns    = 100
+	apologiesAtOnce = 8
 	// incidentsAtOnce is how many incidents are read at once, which hold up to 64 KiB each.
 	incidentsAtOnce = 50
 )

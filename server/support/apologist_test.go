@@ -294,7 +294,7 @@ func TestTheRateOfApologies(t *testing.T) {
 		slices.Sort(written)
 		return fmt.Sprint(pause.Round(time.Millisecond), written)
 	}
-	for _, want := range []string{"50ms [0 25]", "50ms [25 25]", "50ms [25 50]", "50ms [50 50]", "20ms [50 60]", "20ms [60 60]"} {
+	for _, want := range []string{"10ms [0 5]", "10ms [5 5]", "10ms [5 10]", "10ms [10 10]", "10ms [10 15]", "10ms [15 15]"} {
 		equal(t, "a turn", turn(), want)
 	}
 }
